@@ -1,0 +1,117 @@
+"""`initkit logs APP`: the file, the journal or the syslog that the service's output goes to."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from initkit.cli.control import by_words, find, load
+from initkit.errors import InitkitError
+from initkit.settings.service import Stream
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+    from collections.abc import Iterable
+
+    from initkit.cli.charge import Charge
+    from initkit.settings.service import Service
+
+_FILES = ("file", "append", "truncate")
+_LOGS = ("journal", "journal+console", "syslog", "syslog+console")
+_SYSLOGS = ("/var/log/syslog", "/var/log/messages", "/var/log/daemon.log")
+_JOURNAL = "/run/systemd/journal/stdout"
+
+
+def main(verb: str, argv: list[str]) -> int:
+    """Show the last lines, and with -f those that follow."""
+    parsed = parser().parse_args(argv)
+    charge = find(load(parsed.app), verb, parsed.verbose)
+    files = _files(charge.service)
+    if files:
+        for path in files:
+            if not os.access(path, os.R_OK):
+                raise InitkitError(f"{path}: {'may not be read' if os.path.exists(path) else 'is not there yet'}")
+        by_words(("tail", "-n", str(parsed.lines), *(("-F",) if parsed.follow else ()), "--", *files))
+    output = charge.service.standard_output or Stream("journal")
+    if output.kind not in _LOGS:
+        raise InitkitError(f"StandardOutput={output.kind}: nothing of the output is kept")
+    if os.path.exists(_JOURNAL):
+        follow = ("--follow",) if parsed.follow else ()
+        by_words((*_journal(charge), "--no-pager", f"--lines={parsed.lines}", *follow))
+    return _syslog(charge.service, parsed.lines, parsed.follow)
+
+
+def parser() -> ArgumentParser:
+    """The command line."""
+    from initkit.cli.arguments import Parser
+
+    made = Parser(prog="initkit logs", description="Show what a service has written, wherever its settings send it.")
+    made.add_argument("app", help="a settings file, or the name of one in the load path")
+    made.add_argument("-n", "--lines", type=_count, default=10, metavar="N", help="how many of the last lines (10)")
+    made.add_argument("-f", "--follow", action="store_true", help="go on with what is written from now on")
+    made.add_argument("-v", "--verbose", action="store_true", help="say who is in charge of the service")
+    return made
+
+
+def _count(text: str) -> int:
+    if not text.isdigit():
+        raise ValueError(text)
+    return int(text)
+
+
+def _files(service: Service) -> tuple[str, ...]:
+    """The files that output and errors go to."""
+    streams = (service.standard_output, service.standard_error)
+    return tuple(dict.fromkeys(each.target for each in streams if each and each.kind in _FILES))
+
+
+def _journal(charge: Charge) -> tuple[str, ...]:
+    return charge.argv("logs") or ("journalctl", "-t", _identifier(charge.service))
+
+
+def _identifier(service: Service) -> str:
+    return service.syslog_identifier or service.name
+
+
+def _syslog(service: Service, lines: int, follow: bool) -> int:
+    """The lines of the system's log that carry the service's name: tail(1) reads it, here they are chosen."""
+    paths = [path for path in _SYSLOGS if os.access(path, os.R_OK)]
+    if not paths:
+        there = [path for path in _SYSLOGS if os.path.exists(path)]
+        raise InitkitError(
+            f"{service.name}: its output goes to the syslog as {_identifier(service)!r},"
+            f" and {', '.join(there) + ' may not be read' if there else 'no log file of it is in /var/log'}"
+        )
+    from collections import deque
+
+    last: deque[str] = deque(maxlen=lines)
+    with open(paths[0], encoding="utf-8", errors="replace") as file:
+        last.extend(_chosen(file, service))
+        sys.stdout.writelines(last)
+        sys.stdout.flush()
+    if follow:
+        _follow(paths[0], service)
+    return 0
+
+
+def _follow(path: str, service: Service) -> None:
+    import subprocess
+
+    words = ("tail", "-n", "0", "-F", "--", path)
+    with subprocess.Popen(words, stdout=subprocess.PIPE, encoding="utf-8", errors="replace") as tail:
+        try:
+            for line in _chosen(tail.stdout or (), service):
+                sys.stdout.write(line)
+                sys.stdout.flush()
+        finally:
+            tail.kill()
+
+
+def _chosen(file: Iterable[str], service: Service) -> Iterable[str]:
+    """RFC 3164 and its kin: "TIME HOST TAG[PID]: text" or "TIME HOST TAG: text"."""
+    tag = _identifier(service)
+    for line in file:
+        found = line.partition(f" {tag}")[2]
+        if found.startswith((":", "[")) and len(line.partition(f" {tag}")[0].split()) <= 4:
+            yield line

@@ -1,0 +1,126 @@
+"""The verbs where a manager looks after the service: it is asked over its socket."""
+
+from __future__ import annotations
+
+import os
+import select
+
+from initkit.cli.control import NoWayToReload
+from initkit.errors import InitkitError, NotPermitted, NotRunning
+from initkit.run import client, survey
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from initkit.cli.charge import Charge
+    from initkit.cli.progress import Tell
+    from initkit.run.stop import Whom
+
+_DOING = {"start": "starting", "stop": "stopping", "restart": "restarting", "reload": "reloading"}
+#: What a service that is not running is in.
+_DOWN = ("inactive", "failed", "auto-restart")
+_LAST_MOMENT = 5000  # milliseconds for a manager that has nothing more to do
+
+
+def change(charge: Charge, verb: str) -> int:
+    """start, stop, restart, try-restart or reload; returns when it is done."""
+    if verb in ("try-restart", "reload") and status(charge)["state"] in _DOWN:
+        if verb == "try-restart":
+            return 0
+        raise NotRunning(f"{charge.service.name} is not running")
+    if verb == "reload" and not _reloads(charge):
+        raise NoWayToReload(f"{charge.service.name}: has no way to reload", hint="ExecReload= is not set")
+    from initkit.cli import progress
+
+    method = verb.removeprefix("try-")
+    manager = int(client.call(charge.socket, "Ping")["pid"]) if verb == "stop" else 0
+    done = progress.shown(
+        f"{_DOING[method]} {charge.service.name}",
+        lambda tell: _ask(charge, method.capitalize()),
+        lambda tell: _tell(charge, tell),
+    )
+    if manager and not done:
+        _see_off(charge, manager)
+    return done
+
+
+def _reloads(charge: Charge) -> bool:
+    return bool(charge.service.exec_reload) or charge.service.type == "notify-reload"
+
+
+def _ask(charge: Charge, method: str) -> int:
+    try:
+        client.call(charge.socket, method, {"name": charge.service.name})
+    except client.RemoteError as fault:
+        raise meant(fault, charge.service.name) from None
+    except client.NoManager:
+        if method != "Stop":
+            raise  # with its only service the manager has ended, too
+    return 0
+
+
+def meant(fault: client.RemoteError, name: str) -> InitkitError:
+    """The manager's error in a line for people, with the exit status that it deserves."""
+    told, kind = fault.parameters, fault.name.rpartition(".")[2]
+    if kind == "StartFailed":
+        return InitkitError(told.get("reason") or f"{name}: could not be started", status=told.get("status") or 1)
+    if kind == "StopFailed":
+        return InitkitError(f"{name}: stopped, yet not all of it: {', '.join(told.get('survivors', ()))} still there")
+    if kind == "ReloadFailed":
+        return InitkitError(told.get("reason") or f"{name}: the reload failed")
+    if kind == "PermissionDenied":
+        return NotPermitted(f"{name}: this user may not do that")
+    return fault
+
+
+def _tell(charge: Charge, tell: Tell) -> int:
+    """What the manager waits for, from its status."""
+    for _ in client.stream(charge.socket, "Status", {"name": charge.service.name}):
+        told = status(charge)  # at the moment of the change it may not know its deadline yet
+        tell(waiting(told), remaining(told))
+    return 0
+
+
+def waiting(told: dict[str, Any]) -> str:
+    """What a start or a stop waits for, "" when nothing is under way."""
+    what = told.get("waitingFor") or ""
+    return f"waits for {what}" if what else ""
+
+
+def remaining(told: dict[str, Any]) -> float:
+    """How many seconds that may still take."""
+    deadline = told.get("deadline")
+    return (deadline - survey.now()) / 1e6 if deadline else float("inf")
+
+
+def _see_off(charge: Charge, manager: int) -> None:
+    """A manager of one daemon ends with it: only then can the next start begin."""
+    record = survey.pid_files(charge.service)[0]
+    if survey.recorded(record) != manager:
+        return
+    try:
+        pidfd = os.pidfd_open(manager)
+    except ProcessLookupError:
+        return
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    poll.poll(_LAST_MOMENT)
+    os.close(pidfd)
+
+
+def kill(charge: Charge, signal: str, whom: Whom) -> int:
+    """Send a signal to the main process or to all."""
+    if not status(charge)["processes"]:
+        raise NotRunning(f"{charge.service.name} is not running")
+    try:
+        client.call(charge.socket, "Kill", {"name": charge.service.name, "signal": signal, "whom": whom})
+    except client.RemoteError as fault:
+        raise meant(fault, charge.service.name) from None
+    return 0
+
+
+def status(charge: Charge) -> dict[str, Any]:
+    """The service's state: the interface's type Service."""
+    found: dict[str, Any] = client.call(charge.socket, "Status", {"name": charge.service.name})["service"]
+    return found

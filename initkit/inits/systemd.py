@@ -1,0 +1,149 @@
+"""systemd: a unit, native and complete. systemd.unit(5), systemd.service(5)."""
+
+from __future__ import annotations
+
+import os
+
+from initkit.errors import SettingsError
+from initkit.inits import NATIVE, NONE, RUNNER, File, Options, Support
+from initkit.settings import directives, syntax
+from initkit.settings.command import escape
+from initkit.settings.find import path_of
+from initkit.settings.service import OWN
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from initkit.settings.service import Entry, Service
+
+# systemd.unit(5), "UNIT FILE LOAD PATH": where an administrator's units belong.
+UNIT_DIRECTORY = "/etc/systemd/system"
+USER_UNIT_DIRECTORY = "/etc/systemd/user"
+
+#: Values that came later than their directives: systemd.service(5), systemd.exec(5). One that ends in ":" is a prefix.
+NEW_VALUES = {
+    "Type": {"notify-reload": 253},
+    "RestartMode": {"debug": 257},
+    "StandardOutput": {"truncate:": 248},
+    "StandardError": {"truncate:": 248},
+    "PrivateTmp": {"disconnected": 257},
+    "PrivateUsers": {"identity": 257},
+    "ProtectControlGroups": {"private": 257, "strict": 257},
+}
+
+
+def support(service: Service, version: int = 0) -> dict[str, Support]:
+    """Everything is systemd's own; `version` (0: any) makes what came later a loss."""
+    found: dict[str, Support] = {}
+    for entry in service.entries:
+        if _belongs(entry) and (entry.key not in found or found[entry.key].how == NATIVE):
+            found[entry.key] = _support(entry, version)
+    return found
+
+
+def _support(entry: Entry, version: int) -> Support:
+    if entry.key.startswith("X-"):
+        return Support(NATIVE, "systemd passes over it")  # systemd.unit(5)
+    if entry.section == OWN:
+        return Support(RUNNER if entry.key == "Callable" else NONE, "a setting of initkit's own")
+    row = directives.find(entry.section, entry.key)
+    if row is None:
+        return Support(NONE, f"for {entry.section} only")
+    if version and row.since > version:
+        return Support(NONE, f"systemd has it since version {row.since}")
+    if version and row.gone and row.gone <= version:
+        return Support(NONE, f"systemd {row.gone} has it no more")
+    since = _since(entry)
+    if version and since > version:
+        return Support(NONE, f"systemd knows {entry.value} since version {since}")
+    return Support(NATIVE, row.manual)
+
+
+def _since(entry: Entry) -> int:
+    """The first version that knows the assignment's value, 0 where it was there from the start."""
+    values = NEW_VALUES.get(entry.key, {})
+    kind, colon, _ = entry.value.partition(":")
+    return values.get(kind + colon, 0)
+
+
+def files(service: Service, options: Options) -> Iterator[File]:
+    """The unit.
+
+    Raises:
+        SettingsError: naming the settings that the systemd version asked for does not know.
+    """
+    from initkit.inits.render import render
+
+    dropped = _losses(service, options)
+    sections = _sections(service, options, dropped)
+    text = render(
+        "systemd/service",
+        service,
+        options.template_dir,
+        sections=sections,
+        source=os.path.basename(service.path),
+    )
+    folder = USER_UNIT_DIRECTORY if service.user else UNIT_DIRECTORY
+    yield File(f"{folder}/{service.unit}", text)
+
+
+def commands(service: Service) -> dict[str, tuple[str, ...]]:
+    """systemctl(1)."""
+    verbs = ("enable", "disable", "start", "stop", "restart", "reload", "status")
+    manager = ("systemctl", "--user") if service.user else ("systemctl",)
+    return {verb: (*manager, verb, service.unit) for verb in verbs}
+
+
+def _losses(service: Service, options: Options) -> frozenset[str]:
+    found = support(service, options.version)
+    lost = {key: each for key, each in found.items() if each.how == NONE and key not in _own(service)}
+    refused = sorted(set(lost) - options.allow_loss)
+    if refused:
+        asked = f"systemd {options.version}" if options.version else "a unit"
+        first = service.assignments(refused[0])[-1]
+        raise SettingsError(
+            f"{asked} cannot keep {', '.join(f'{key}= ({lost[key].reason})' for key in refused)}",
+            where=first.where,
+            hint=" ".join(["accept it with", *(f"--allow-loss {key}" for key in refused)]),
+        )
+    return frozenset(lost)
+
+
+def _belongs(entry: Entry) -> bool:
+    return entry.section in (*directives.SECTIONS, OWN)
+
+
+def _own(service: Service) -> frozenset[str]:
+    return frozenset(entry.key for entry in service.entries if entry.section == OWN)
+
+
+def _sections(service: Service, options: Options, dropped: frozenset[str]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """The unit's sections with their assignments, in the order of the settings."""
+    found: dict[str, list[tuple[str, str]]] = {section: [] for section in directives.SECTIONS}
+    through_runner = bool(options.runner or service.callable)
+    for entry in service.entries:
+        if entry.section == OWN:
+            found["Service"].append((f"X-Initkit-{entry.key}", entry.value))
+        elif entry.section not in directives.SECTIONS:  # a table for one init, or an X- section
+            section = entry.section if entry.section.startswith("X-") else f"X-Initkit-{entry.section}"
+            found.setdefault(section, []).append((entry.key, entry.value))
+        elif entry.key not in dropped and not (through_runner and entry.key == "ExecStart"):
+            found[entry.section].append((entry.key, entry.value))
+    if through_runner:
+        found["Service"].append(("ExecStart", _runner(service, options)))
+    return [(section, assignments) for section, assignments in found.items() if assignments]
+
+
+def _runner(service: Service, options: Options) -> str:
+    """The command line that has the runner become the program; systemd does the rest of the settings itself."""
+    if service.has("RootDirectory"):
+        raise service.assignments("RootDirectory")[-1].error(
+            "the runner cannot be found below it when systemd has changed the root already", "leave --runner out"
+        )
+    if len(service.exec_start) > 1:
+        raise service.assignments("ExecStart")[-1].error("the runner becomes one program only", "leave --runner out")
+    # What the prefixes ask of systemd; `@` and `:` are about the program's own words.
+    prefix = "".join(char for command in service.exec_start for char in command.prefix if char not in "@:")
+    words = [options.runner_path, "run", path_of(service.name, service.path), "--foreground"]
+    return syntax.join([prefix + escape(words[0]), *map(escape, words[1:])])

@@ -1,0 +1,316 @@
+"""SysV init: one LSB init script. LSB 5.0 "Init Script Actions"; Debian policy 9.3; insserv(8)."""
+
+from __future__ import annotations
+
+import math
+import os
+
+from initkit import plan
+from initkit.errors import SettingsError
+from initkit.inits import NATIVE, NONE, RUNNER, SCRIPT, File, Options, Support
+from initkit.plan import lsb, shell
+from initkit.plan.process import pattern
+from initkit.settings import directives, specifiers, values
+from initkit.settings.find import reference
+from initkit.settings.service import OWN, Service
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import Any
+
+    from initkit.settings.service import Entry
+
+_SUPERVISES = "systemd's part is played by the runner"
+
+#: What becomes of the directives that no step of the plan stands for. A function decides by the service's values.
+_TABLE: dict[str, Support | Callable[[Service], Support]] = {
+    **dict.fromkeys(("Description", "Documentation"), Support(SCRIPT, "in the script's header")),
+    **dict.fromkeys(("After", "Requires", "Wants"), Support(SCRIPT, "Required-Start and Should-Start order the boot")),
+    "Before": Support(SCRIPT, "X-Start-Before orders the boot"),
+    "DefaultDependencies": Support(SCRIPT, "Required-Start says what has to be there"),
+    **dict.fromkeys(("WantedBy", "RequiredBy"), Support(SCRIPT, "Default-Start names the runlevels")),
+    "Alias": Support(SCRIPT, "Provides has it as well"),
+    "Conflicts": lambda service: _conflicts(service),
+    "ExecStart": lambda service: _commands(service, "exec_start"),
+    "ExecCondition": lambda service: _commands(service, "exec_condition"),
+    "ExecStartPre": lambda service: _commands(service, "exec_start_pre"),
+    "ExecStartPost": lambda service: _commands(service, "exec_start_post"),
+    "ExecReload": lambda service: _reload(service),
+    "ExecStop": lambda service: _commands(service, "exec_stop"),
+    "ExecStopPost": lambda service: _commands(service, "exec_stop_post"),
+    "Type": lambda service: _type(service),
+    "PIDFile": Support(SCRIPT, "the script's own PID file, or the program's"),
+    "GuessMainPID": Support(SCRIPT, "the script never guesses"),
+    "RemainAfterExit": lambda service: (
+        Support(SCRIPT, "a stamp file in /run") if service.type == "oneshot" else Support(RUNNER, _SUPERVISES)
+    ),
+    **dict.fromkeys(
+        ("KillSignal", "SendSIGHUP", "SendSIGKILL", "FinalKillSignal", "TimeoutStartSec", "TimeoutStopSec",
+         "TimeoutSec", "RuntimeDirectoryPreserve", "SettleSec"),
+        Support(SCRIPT, "start and stop do it"),
+    ),
+    "KillMode": lambda service: _kill_mode(service),
+    **dict.fromkeys(
+        ("Restart", "RestartSec", "RestartPreventExitStatus", "RestartForceExitStatus", "StartLimitIntervalSec",
+         "StartLimitBurst", "SuccessExitStatus", "WatchdogSec", "WatchdogSignal", "NotifyAccess", "RuntimeMaxSec",
+         "ReloadSignal", "RestartKillSignal", "RootDirectory", "Callable",
+         "ControlGroup"),
+        Support(RUNNER, "somebody has to be there while the program runs"),
+    ),
+    **dict.fromkeys(
+        ("RefuseManualStart", "RefuseManualStop", "StopWhenUnneeded", "Also", "DefaultInstance", "CollectMode"),
+        Support(NONE, "a matter of systemd's own bookkeeping"),
+    ),
+    **dict.fromkeys(
+        ("BindsTo", "PartOf", "Requisite", "Upholds", "OnFailure", "OnSuccess", "PropagatesReloadTo",
+         "ReloadPropagatedFrom", "PropagatesStopTo", "StopPropagatedFrom", "JoinsNamespaceOf"),
+        Support(NONE, "under SysV init nobody watches other services"),
+    ),
+}  # fmt: skip
+
+#: Values that ask for nothing, of directives that are no rows of `Service`: booleans are "no" unless named here.
+_TRUE_BY_DEFAULT = frozenset(
+    ("SyslogLevelPrefix", "DefaultDependencies", "GuessMainPID", "TasksAccounting", "MemoryAccounting", "MountAPIVFS")
+)
+_DEFAULTS = {
+    "ProtectSystem": ("no", "false"), "ProtectHome": ("no", "false"), "RuntimeDirectoryPreserve": ("no",),
+    "Slice": ("system.slice",), "SyslogFacility": ("daemon",), "SyslogLevel": ("info",), "TasksMax": ("infinity",),
+    "MemoryMax": ("infinity",), "MemoryHigh": ("infinity",), "OOMPolicy": ("stop",), "KeyringMode": ("private",),
+    "ProtectProc": ("default",), "DevicePolicy": ("auto",), "RestartMode": ("normal",), "UtmpMode": ("init",),
+    "ExitType": ("main",), "TimeoutStartFailureMode": ("terminate",), "TimeoutStopFailureMode": ("terminate",),
+}  # fmt: skip
+
+#: What `[sysv]` may hold, as in the LSB header, and where the script finds things.
+_OWN_TABLE = (*lsb.OVERRIDES, "Settings", "Runner", "DefaultFile")
+
+
+def support(service: Service) -> dict[str, Support]:
+    """What becomes of every directive that the service sets."""
+    keys = {entry.key: entry for entry in service.entries if entry.section in (*directives.SECTIONS, OWN)}
+    return {key: _support(service, entry) for key, entry in keys.items() if service.has(key)}
+
+
+def _support(service: Service, entry: Entry) -> Support:
+    key = entry.key
+    if key.startswith("X-"):
+        return Support(NATIVE, "ignored, as systemd does")
+    if key not in ("Description", "Documentation") and _depends_on_host(service, key):
+        return Support(RUNNER, "the value depends on the machine that the service runs on")
+    by_step = _steps(service).get(key)
+    if by_step:
+        return by_step
+    found = _TABLE.get(key)
+    if found is not None and not (_is_default(service, entry) and key not in ("Type", "KillMode")):
+        return found if isinstance(found, Support) else found(service)
+    if _is_default(service, entry):
+        return Support(SCRIPT, "what it is without being said")
+    return Support(NONE, "systemd only")
+
+
+def _depends_on_host(service: Service, key: str) -> bool:
+    return any(specifiers.used(each.value) & specifiers.HOST for each in service.assignments(key))
+
+
+def _is_default(service: Service, entry: Entry) -> bool:
+    row = Service.rows.get(entry.key)
+    if row is not None:
+        return bool(getattr(service, row.attribute) == row.default)
+    known = directives.find(entry.section, entry.key)
+    if known is not None and known.kind == "BOOLEAN" and entry.key in _TRUE_BY_DEFAULT:
+        return values.boolean(entry.value)
+    if entry.value.lower() in ("no", "false", "off", "n", "f"):
+        return entry.key not in _TRUE_BY_DEFAULT
+    return entry.value in _DEFAULTS.get(entry.key, ())
+
+
+def _steps(service: Service) -> dict[str, Support]:
+    """The directives that steps of the plan stand for, as the steps say of themselves."""
+    found: dict[str, Support] = {}
+    made = plan.before_exec(service)
+    for kind in plan.every():
+        here = [step for step in made if type(step) is kind]
+        how = SCRIPT if all(step.shell() for step in here) else RUNNER
+        if kind.name == "stdio" and any(step.stream.kind in _SOCKETS for step in here):  # type: ignore[attr-defined]
+            how = NONE
+        for key in kind.directives:
+            found[key] = found[key] if key in found and found[key].how != SCRIPT else Support(how, kind.manual)
+    late = service.environment_files or service.pass_environment
+    if late and any("=" in each for each in service.unset_environment):
+        found["UnsetEnvironment"] = Support(RUNNER, "whether the variable has that value is known only when it starts")
+    return found
+
+
+_SOCKETS = ("socket", "data", "fd", "kmsg", "journal+console", "syslog+console", "kmsg+console")
+
+
+def _type(service: Service) -> Support:
+    if service.type in ("notify", "notify-reload"):
+        return Support(RUNNER, "the runner serves the NOTIFY_SOCKET")
+    if service.type == "dbus":
+        return Support(NONE, "nobody but systemd watches the bus")
+    if service.type == "forking" and not service.pid_file:
+        return Support(RUNNER, "without PIDFile= only a parent sees which process stays")
+    return Support(SCRIPT, "start waits for what the type calls started")
+
+
+def _kill_mode(service: Service) -> Support:
+    if service.kill_mode in ("none", "process"):
+        return Support(SCRIPT, "start and stop do it")
+    return Support(SCRIPT, "stop does it; a process escapes that has left both the tree and the service's sessions")
+
+
+def _commands(service: Service, attribute: str) -> Support:
+    for command in getattr(service, attribute):
+        if command.named and command.words[0] != command.path:
+            return Support(RUNNER, "no shell gives a program another name (argv[0])")
+        if "$" in command.words[0] and not command.no_env:
+            return Support(RUNNER, "the program's name itself has a variable in it")
+    return Support(SCRIPT, "the script runs it with all the service's attributes")
+
+
+def _reload(service: Service) -> Support:
+    if not plan.needs_parent(service) and not all(step.shell() for step in plan.before_exec(service)):
+        return Support(NONE, "the runner has become the program, and sh cannot give the command the same attributes")
+    return _commands(service, "exec_reload")
+
+
+def _conflicts(service: Service) -> Support:
+    found = {word for entry in service.assignments("Conflicts") for word in entry.value.split()}
+    if found <= {"shutdown.target"}:
+        return Support(SCRIPT, "Default-Stop names the runlevels")
+    return Support(NONE, "under SysV init nobody stops other services")
+
+
+def commands(service: Service) -> dict[str, tuple[str, ...]]:
+    """update-rc.d(8) and service(8)."""
+    verbs = ("start", "stop", "restart", "reload", "status")
+    return {
+        "enable": ("update-rc.d", service.name, "defaults"),
+        "disable": ("update-rc.d", service.name, "remove"),
+        **{verb: ("service", service.name, verb) for verb in verbs},
+    }
+
+
+def files(service: Service, options: Options) -> Iterator[File]:
+    """The init script: standalone where it can be, else one that calls the runner to start.
+
+    Raises:
+        SettingsError: naming the settings that it cannot keep and that may not be dropped.
+    """
+    from initkit.inits.render import render
+
+    _check_table(service)
+    found = support(service)
+    through_runner = any(each.how == RUNNER for key, each in found.items() if key not in options.allow_loss)
+    if options.runner is not None:
+        through_runner = options.runner
+    kept = _without_losses(service, found, options, through_runner)
+    text = render("sysv/script", kept, options.template_dir, **_view(kept, through_runner, options.runner_path))
+    yield File(f"/etc/init.d/{service.name}", text, mode=0o755)
+
+
+def _check_table(service: Service) -> None:
+    for entry in service.tables("sysv"):
+        if entry.key not in _OWN_TABLE:
+            near = directives.nearest(entry.key, iter(_OWN_TABLE))
+            raise entry.error("no setting of [sysv]", near and f"did you mean {directives.snake(near)}?")
+
+
+def _without_losses(service: Service, found: dict[str, Support], options: Options, through_runner: bool) -> Service:
+    """The service without what the script cannot keep, all of which must have been accepted."""
+    kinds = (NONE,) if through_runner else (NONE, RUNNER)
+    lost = {key: each for key, each in found.items() if each.how in kinds}
+    refused = [key for key in lost if key not in options.allow_loss]
+    if refused:
+        where = service.assignments(refused[0])[-1].where
+        told = ", ".join(f"{key}= ({lost[key].reason})" for key in refused)
+        hint = " ".join(["accept it with", *(f"--allow-loss {key}" for key in refused)])
+        raise SettingsError(f"an init script cannot keep {told}", where=where, hint=hint)
+    kept = tuple(entry for entry in service.entries if entry.key not in lost)
+    return Service(service.name, service.path, kept, user=service.user)
+
+
+def _view(service: Service, through_runner: bool, runner_path: str) -> dict[str, Any]:
+    """What the template needs beside the service."""
+    own = {entry.key: entry.value for entry in service.tables("sysv")}
+    supervised = through_runner and plan.needs_parent(service)
+    default_file = own.get("DefaultFile", f"/etc/default/{service.name}")
+    listed = [] if through_runner else [*shell.every_command(service)]
+    if through_runner and not supervised:
+        listed = [*service.exec_reload]
+    chains = {each.name: each for each in (shell.chain(service, command) for command in listed)}
+    pid_file = plan.daemon_pid_path(service) if through_runner else service.pid_path
+    # A program may write PIDFile= itself, or be its owner: what has to be certain is in a file of the script's own.
+    apart = service.has("PIDFile") and not through_runner
+    record = f"{service.runtime_root}/{service.name}.main" if apart else pid_file
+    oneshot = service.type == "oneshot" and not supervised
+    return {
+        "source": os.path.basename(service.path),
+        "header": lsb.header(service, own),
+        "runner": own.get("Runner", runner_path) if through_runner else "",
+        "settings": own.get("Settings") or reference(service.name, service.path, user=service.user),
+        "supervised": supervised,
+        "pid_file": pid_file,
+        "record": record,
+        "nothing_left": '[ -z "$(ls -d "$record" "$pid_file" 2>/dev/null)" ]' if apart else '[ ! -e "$record" ]',
+        "lock": f"{service.runtime_root}/{service.name}.init",
+        "checks_folder": service.has("PIDFile") and not supervised,
+        "writes_record": not through_runner and not oneshot,
+        "default_file": default_file,
+        "sources_default_file": all(file.path != default_file for file in service.environment_files),
+        "start_timeout": _seconds(service.start_timeout),
+        "stop_timeout": _stop_timeout(service, supervised),
+        "kill_signal": "TERM" if supervised else _signal(service.kill_signal),
+        "final_signal": _signal(service.final_kill_signal),
+        "kill_mode": "mixed" if supervised else service.kill_mode,
+        "chains": list(chains.values()),
+        "calls": {name: [shell.call(service, each) for each in found] for name, found in _called(service, listed)},
+        "programs": _programs(service, through_runner),
+        "tools": list(dict.fromkeys(tool for each in chains.values() for tool in each.tools)),
+        "setpriv": _setpriv(chains.values()),
+        "variables": shell.assigned(service) if listed else (),
+        "reloads": bool(service.exec_reload) or service.type == "notify-reload",
+        "kept_directories": _preserved(service),
+        "active": "has_run" if oneshot else "running",
+        "runs": len(listed) > (0 if through_runner or service.type in ("oneshot", "forking") else 1),
+        "runtime_directories": [f"{service.runtime_root}/{each.path}" for each in service.runtime_directory],
+        "environment_patterns": [pattern(file) for file in service.environment_files],
+    }
+
+
+def _setpriv(chains: Iterable[shell.Chain]) -> str:
+    """What changes the user: "" where nothing has to, "setpriv" only, or something "else" where it is missing."""
+    found = {each.setpriv for each in chains}
+    return "setpriv" if "setpriv" in found else "else" if "else" in found else ""
+
+
+def _called(service: Service, listed: list[Any]) -> Iterator[tuple[str, list[Any]]]:
+    for attribute in ("exec_condition", "exec_start_pre", "exec_start", "exec_start_post", "exec_reload", "exec_stop",
+                      "exec_stop_post"):  # fmt: skip
+        yield attribute, [each for each in getattr(service, attribute) if each in listed]
+
+
+def _programs(service: Service, through_runner: bool) -> list[str]:
+    """What has to be installed for a start: LSB's exit status 5."""
+    return [] if through_runner else list(dict.fromkeys(each.words[0] for each in service.exec_start))
+
+
+def _preserved(service: Service) -> str:
+    found = service.assignments("RuntimeDirectoryPreserve")
+    return found[-1].value if found else "no"
+
+
+def _seconds(span: float) -> str:
+    return "infinity" if math.isinf(span) else str(math.ceil(span))
+
+
+def _stop_timeout(service: Service, supervised: bool) -> str:
+    """Under a supervisor all stages together, and a moment more: ExecStop=, signals, SIGKILL, ExecStopPost=."""
+    stages = 2 + bool(service.exec_stop) + bool(service.exec_stop_post) if supervised else 1
+    return _seconds(service.stop_timeout * stages + (5 if supervised else 0))
+
+
+def _signal(number: int) -> str:
+    name = values.write_signal(number).removeprefix("SIG")
+    return name if name.isalnum() and not name.startswith("RT") else str(number)

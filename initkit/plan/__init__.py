@@ -1,0 +1,146 @@
+"""Settings to steps. Nothing here acts: a plan is a tuple that the runner performs and the generators print."""
+
+from __future__ import annotations
+
+import os
+
+from initkit.plan import process
+from initkit.plan.step import Step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from initkit.settings.command import Command
+    from initkit.settings.service import Service
+
+#: The steps of a program's start, in systemd's order. A step with directives is only there when the settings set one of
+#: them, and only then is its module imported.
+_ORDER: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("process", "ResetSignals", ()),
+    ("process", "ResetSignalMask", ()),
+    ("process", "CloseDescriptors", ()),
+    ("identity", "FindUser", ("User",)),
+    ("", "streams", ()),
+    ("attributes", "OomScoreAdjust", ("OOMScoreAdjust",)),
+    ("attributes", "Nice", ("Nice",)),
+    ("attributes", "CpuScheduling", ("CPUSchedulingPolicy", "CPUSchedulingPriority", "CPUSchedulingResetOnFork")),
+    ("attributes", "CpuAffinity", ("CPUAffinity",)),
+    ("attributes", "IoScheduling", ("IOSchedulingClass", "IOSchedulingPriority")),
+    ("directories", "RuntimeDirectories", ("RuntimeDirectory",)),
+    ("directories", "StateDirectories", ("StateDirectory",)),
+    ("directories", "CacheDirectories", ("CacheDirectory",)),
+    ("directories", "LogsDirectories", ("LogsDirectory",)),
+    ("directories", "ConfigurationDirectories", ("ConfigurationDirectory",)),
+    ("process", "Environment", ()),
+    ("process", "Umask", ()),
+    ("attributes", "Limits", ("Limit",)),
+    ("identity", "NoNewPrivileges", ("NoNewPrivileges",)),  # before ChangeRoot, behind which nothing can be imported
+    ("identity", "ChangeGroup", ("User", "Group", "SupplementaryGroups")),
+    ("identity", "ChangeRoot", ("RootDirectory",)),
+    ("identity", "ChangeUser", ("User",)),
+    ("process", "ChangeDirectory", ()),
+)
+
+#: Steps that a command with the prefix `+` is spared, and those that `!` spares it: systemd.service(5).
+_UNPRIVILEGED = ("ChangeGroup", "ChangeUser", "NoNewPrivileges", "ChangeRoot")
+_SETUID = ("ChangeGroup", "ChangeUser")
+
+
+def before_exec(service: Service, spared: tuple[str, ...] = ()) -> tuple[Step, ...]:
+    """The steps between the runner and any program of the service, without the exec."""
+    return tuple(_steps(service, spared))
+
+
+def main_program(service: Service) -> tuple[Step, ...]:
+    """The steps from the runner to the service's main program, in the order of their doing."""
+    if service.callable:
+        return (*before_exec(service), process.Call(service.callable, os.path.dirname(service.path)))
+    return program(service, service.exec_start[0])
+
+
+def program(service: Service, command: Command) -> tuple[Step, ...]:
+    """The steps from the runner to one command of the service (ExecStart= or another)."""
+    return (*before_exec(service, spared(command)), process.Exec(command))
+
+
+def spared(command: Command) -> tuple[str, ...]:
+    """The steps that the command's prefix spares it."""
+    return _UNPRIVILEGED if command.privileged else _SETUID if command.no_setuid else ()
+
+
+def daemon(service: Service) -> tuple[Step, ...]:
+    """daemon(7)'s fifteen steps, around those of the program or of its supervisor, each with who performs it."""
+    from initkit.plan import daemonize as sysv
+
+    # Step 13, to drop privileges, is among the program's own, and done by a supervisor's child.
+    last = (sysv.Supervise(),) if needs_parent(service) else (*main_program(service),)
+    return (
+        sysv.CloseDescriptors(),
+        sysv.ResetSignals(),
+        sysv.ResetSignalMask(),
+        sysv.SanitizeEnvironment(),
+        sysv.Fork(),
+        sysv.SetSid(),
+        sysv.ForkAgain(),
+        sysv.ExitFirstChild(),
+        sysv.NullStreams(),
+        sysv.ClearUmask(),
+        sysv.RootAsDirectory(),
+        sysv.WritePidFile(daemon_pid_path(service)),
+        *last[:-1],
+        sysv.NotifyLauncher(),
+        last[-1],
+        sysv.ExitLauncher(),
+    )
+
+
+#: Settings that somebody has to be there for while the program runs.
+_PARENTAL = (
+    *("ExecCondition", "ExecStartPre", "ExecStartPost", "ExecStop", "ExecStopPost"),
+    *("WatchdogSec", "RuntimeMaxSec", "RuntimeDirectory", "ControlGroup"),
+)
+
+
+def needs_parent(service: Service) -> bool:
+    """Whether a process has to stay with the program: to restart it, to hear from it, or to clean up after it."""
+    return (
+        service.restart != "no"
+        or service.type in ("notify", "notify-reload", "oneshot", "forking")
+        or service.notify_access not in ("", "none")
+        or any(service.has(directive) for directive in _PARENTAL)
+    )
+
+
+def daemon_pid_path(service: Service) -> str:
+    """The PID file of what `initkit run --daemon` leaves behind: the supervisor where one stays, else the program."""
+    if needs_parent(service):
+        return f"{service.runtime_root}/initkit/{service.name}.pid"
+    return service.pid_path
+
+
+def _steps(service: Service, spared: tuple[str, ...]) -> Iterator[Step]:
+    for module, name, directives in _ORDER:
+        if name == "streams":
+            yield from process.streams(service)
+        elif name not in spared and (not directives or any(_sets(service, each) for each in directives)):
+            step = _step(module, name).of(service)
+            if step is not None:
+                yield step
+
+
+def _sets(service: Service, directive: str) -> bool:
+    return bool(service.limits) if directive == "Limit" else service.has(directive)
+
+
+def _step(module: str, name: str) -> type[Step]:
+    found: type[Step] = getattr(__import__(f"initkit.plan.{module}", fromlist=[name]), name)
+    return found
+
+
+def every() -> Iterator[type[Step]]:
+    """All step classes that directives can ask for: the support matrix is made of them."""
+    yield process.OpenStream
+    for module, name, _ in _ORDER:
+        if module:
+            yield _step(module, name)

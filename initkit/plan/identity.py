@@ -1,0 +1,193 @@
+"""The steps that make the program somebody else's: User=, Group=, RootDirectory=, NoNewPrivileges=."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+
+from initkit.plan.step import Process, Shell, Step, quote
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Self
+
+    from initkit.settings.service import Service
+
+_USER_WORD = '${logname:+"USER=$logname"}'
+_NO_SHELL = ("/usr/sbin/nologin", "/sbin/nologin", "/bin/false", "/usr/bin/false", "")
+
+
+class FindUser(Step):
+    """Look the user up, and give the program $USER, $LOGNAME, $HOME and $SHELL."""
+
+    name = "find_user"
+    manual = "systemd.exec(5) User="
+    directives = ("User",)
+    status = 217
+
+    user: str
+
+    @classmethod
+    def of(cls, service: Service) -> Self | None:
+        return cls(service.account) if service.account else None
+
+    def shell(self) -> Shell:
+        variables = ((name, f'${{{name.lower()}:+"{name}=${name.lower()}"}}') for name in ("LOGNAME", "HOME", "SHELL"))
+        return Shell(f"find_user {quote(self.user)} || exit 217", variables=(("USER", _USER_WORD), *variables))
+
+    def apply(self, process: Process) -> None:
+        entry = find_user(self.user)
+        process.uid = entry.pw_uid if entry else int(self.user)
+        if entry is None:
+            return
+        process.home = entry.pw_dir
+        process.environment.update(USER=entry.pw_name, LOGNAME=entry.pw_name)
+        if entry.pw_dir != "/":  # systemd takes that for no home
+            process.environment["HOME"] = entry.pw_dir
+        if entry.pw_shell not in _NO_SHELL:
+            process.environment["SHELL"] = entry.pw_shell
+
+
+class ChangeGroup(Step):
+    """Group=, SupplementaryGroups= and the groups of User=: setgid(2), initgroups(3), setgroups(2)."""
+
+    name = "groups"
+    manual = "daemon(7) step 13; systemd.exec(5) Group=, SupplementaryGroups="
+    directives = ("Group", "SupplementaryGroups")
+    status = 216
+
+    user: str = ""
+    group: str = ""
+    supplementary: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, service: Service) -> Self | None:
+        if not (service.account or service.group or service.supplementary_groups):
+            return None
+        return cls(service.account, service.group, service.supplementary_groups)
+
+    def shell(self) -> Shell:
+        group = f"--regid={quote(self.group)}" if self.group else '--regid="$gid"' if self.user else ""
+        groups = "--keep-groups"
+        if self.user or self.supplementary:
+            # initgroups(3): Group= stands in for the user's own group
+            own = f'"$gid" {quote(self.group)}' if self.group and self.user else "''"
+            words = [quote(self.user), own, *map(quote, self.supplementary)]
+            groups = f'--groups="$(groups_of {" ".join(words)})"'
+        otherwise = ""
+        if self.user and not self.supplementary:  # start-stop-daemon(8) knows initgroups(3) only
+            owner = f'"$uid:{quote(self.group)}"' if self.group else '"$uid:$gid"'
+            otherwise = f'start-stop-daemon -q -S -p /proc/none -c {owner} -a "$(command -v env)" --'
+        return Shell(prefix=" ".join(word for word in ("setpriv", group, groups) if word), otherwise=otherwise)
+
+    def apply(self, process: Process) -> None:
+        gid = find_group(self.group) if self.group else _primary_group(self.user)
+        groups = _groups_of(self.user, gid) + [find_group(name) for name in self.supplementary]
+        wanted = sorted(set(groups))
+        if (self.user or self.supplementary) and sorted(set(os.getgroups()) | {os.getegid()}) != sorted({*wanted, gid}):
+            os.setgroups(wanted)
+        if os.getresgid() != (gid, gid, gid):
+            os.setresgid(gid, gid, gid)
+
+
+class ChangeUser(Step):
+    """User=: setuid(2), after which nothing can be had back."""
+
+    name = "user"
+    manual = "daemon(7) step 13; systemd.exec(5) User="
+    directives = ("User",)
+    status = 217
+
+    user: str
+
+    @classmethod
+    def of(cls, service: Service) -> Self | None:
+        return cls(service.account) if service.account else None
+
+    def shell(self) -> Shell:
+        return Shell(prefix='setpriv --reuid="$uid"')
+
+    def apply(self, process: Process) -> None:
+        uid = process.uid  # found before ChangeRoot: it is the host's user
+        assert uid is not None
+        if os.getresuid() != (uid, uid, uid):
+            os.setresuid(uid, uid, uid)
+
+
+class ChangeRoot(Step):
+    """RootDirectory=: chroot(2)."""
+
+    name = "chroot"
+    manual = "systemd.exec(5) RootDirectory="
+    directives = ("RootDirectory",)
+    status = 210
+
+    path: str
+
+    @classmethod
+    def of(cls, service: Service) -> Self | None:
+        return cls(service.root_directory) if service.root_directory != "/" else None
+
+    def apply(self, process: Process) -> None:
+        os.chdir(self.path)
+        os.chroot(".")
+
+
+class NoNewPrivileges(Step):
+    """NoNewPrivileges=: prctl(2) PR_SET_NO_NEW_PRIVS."""
+
+    name = "no_new_privileges"
+    manual = "systemd.exec(5) NoNewPrivileges="
+    directives = ("NoNewPrivileges",)
+    status = 227
+
+    @classmethod
+    def of(cls, service: Service) -> Self | None:
+        return cls() if service.no_new_privileges else None
+
+    def shell(self) -> Shell:
+        return Shell(prefix="setpriv --no-new-privs")
+
+    def apply(self, process: Process) -> None:
+        from initkit.plan import kernel
+
+        kernel.no_new_privileges()
+
+
+def find_user(name: str) -> pwd.struct_passwd | None:
+    """The entry of a user by name or number; None for a number without an entry.
+
+    Raises:
+        LookupError: when there is no user of that name.
+    """
+    try:
+        return pwd.getpwuid(int(name)) if name.isdigit() else pwd.getpwnam(name)
+    except KeyError:
+        if name.isdigit():
+            return None
+        raise LookupError("there is no such user") from None
+
+
+def find_group(name: str) -> int:
+    """A group's number.
+
+    Raises:
+        LookupError: when there is no group of that name.
+    """
+    if name.isdigit():
+        return int(name)
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        raise LookupError(f"there is no group {name!r}") from None
+
+
+def _primary_group(user: str) -> int:
+    entry = find_user(user) if user else None
+    return entry.pw_gid if entry else os.getegid() if not user else int(user)
+
+
+def _groups_of(user: str, gid: int) -> list[int]:
+    entry = find_user(user) if user else None
+    return os.getgrouplist(entry.pw_name, gid) if entry else [gid] if user else os.getgroups()

@@ -1,0 +1,48 @@
+"""System calls that Python has no function for, by ctypes; imported only by the steps that need one."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+# prctl(2)
+_PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_NO_NEW_PRIVS = 38
+# ioprio_set(2)
+_IOPRIO_WHO_PROCESS = 1
+_IOPRIO_CLASS_SHIFT = 13
+_IOPRIO_SET = {
+    "x86_64": 251, "aarch64": 30, "riscv64": 30, "loongarch64": 30, "i386": 289, "i686": 289, "armv7l": 314,
+    "ppc64le": 273, "s390x": 282,
+}  # fmt: skip
+
+
+def _checked(result: int) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result
+
+
+def _prctl(option: int, value: int) -> None:
+    _checked(_libc.prctl(option, ctypes.c_ulong(value), ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0)))
+
+
+def no_new_privileges() -> None:
+    """PR_SET_NO_NEW_PRIVS: from now on execve(2) grants nothing."""
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def become_subreaper() -> None:
+    """PR_SET_CHILD_SUBREAPER: orphans below this process become its children, not init's."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def set_io_priority(io_class: int, priority: int) -> None:
+    """ioprio_set(2) for this process: class 0 none, 1 realtime, 2 best-effort, 3 idle; priority 0 (high) to 7."""
+    machine = os.uname().machine
+    if machine not in _IOPRIO_SET:
+        raise OSError(38, f"ioprio_set is not known for {machine}")
+    _checked(_libc.syscall(_IOPRIO_SET[machine], _IOPRIO_WHO_PROCESS, 0, io_class << _IOPRIO_CLASS_SHIFT | priority))

@@ -1,0 +1,412 @@
+"""The steps that every program needs: signals, descriptors, standard streams, umask, environment, directory, exec."""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]  # `signal` costs an `enum`, a third of Python's own start
+import os
+
+from initkit.plan.step import Process, Shell, Step, quote
+from initkit.settings.service import OptionalPath, Stream
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Self
+
+    from initkit.settings.command import Command
+    from initkit.settings.service import Service
+
+#: systemd's search path for programs and the PATH of every service: systemd.exec(5), "ENVIRONMENT VARIABLES".
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#: What a user's services inherit from the user's manager: systemd.exec(5), "ENVIRONMENT VARIABLES".
+_OF_USER = ("HOME", "USER", "LOGNAME", "SHELL", "XDG_RUNTIME_DIR")
+
+
+def base_environment(service: Service) -> dict[str, str]:
+    """The variables a service starts from: systemd's own few."""
+    environment = {"PATH": DEFAULT_PATH}
+    if service.user:
+        environment.update({name: os.environ[name] for name in _OF_USER if name in os.environ})
+    return environment
+
+
+class CloseDescriptors(Step):
+    """Close every inherited descriptor but the standard streams and the sockets passed by LISTEN_FDS."""
+
+    name = "close_fds"
+    manual = "daemon(7) step 1"
+    status = 202
+
+    def shell(self) -> Shell:
+        # As far as sh knows descriptors: debconf's 3, startpar's and the like are among these.
+        return Shell(statement="exec " + " ".join(f"{fd}>&-" for fd in range(3, 10)))
+
+    def apply(self, process: Process) -> None:
+        first, end = 3, highest_descriptor() + 1
+        for fd in sorted((*process.fds, *process.private_fds)):
+            os.closerange(first, fd)
+            first = fd + 1
+        # close_range(2): one call; where Python has none it loops, up to the highest open one and not RLIMIT_NOFILE
+        os.closerange(first, end)
+
+
+def highest_descriptor() -> int:
+    """The highest descriptor that may be open."""
+    try:
+        return max(map(int, os.listdir("/proc/self/fd")))
+    except OSError:  # no /proc here
+        return int(os.sysconf("SC_OPEN_MAX"))
+
+
+class ResetSignals(Step):
+    """Every signal to its default, IgnoreSIGPIPE= apart."""
+
+    name = "reset_signals"
+    manual = "daemon(7) step 2; systemd.exec(5) IgnoreSIGPIPE="
+    directives = ("IgnoreSIGPIPE",)
+    status = 207
+
+    ignore_sigpipe: bool = True
+
+    @classmethod
+    def of(cls, service: Service) -> Self:
+        return cls(service.ignore_sigpipe)
+
+    def shell(self) -> Shell:
+        # What a shell was started with, or starts with "&", stays ignored; only a newer env(1) mends that.
+        ignored = " --ignore-signal=PIPE" if self.ignore_sigpipe else ""
+        return Shell(
+            "trap '' PIPE" if self.ignore_sigpipe else "", prefix=f"${{default_signals:+env --default-signal{ignored}}}"
+        )
+
+    def apply(self, process: Process) -> None:
+        for number in range(1, _signal.NSIG):
+            if _signal.getsignal(number) not in (_signal.SIG_DFL, None):
+                _signal.signal(number, _signal.SIG_DFL)
+        _signal.signal(_signal.SIGPIPE, _signal.SIG_IGN if self.ignore_sigpipe else _signal.SIG_DFL)
+
+
+class ResetSignalMask(Step):
+    """No signal blocked."""
+
+    name = "reset_signal_mask"
+    manual = "daemon(7) step 3"
+    status = 207
+
+    def shell(self) -> Shell:
+        return Shell()  # sh has no means, and no init starts its scripts with signals blocked
+
+    def apply(self, process: Process) -> None:
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+
+
+class Umask(Step):
+    """UMask=."""
+
+    name = "umask"
+    manual = "systemd.exec(5) UMask="
+    directives = ("UMask",)
+
+    mask: int
+
+    @classmethod
+    def of(cls, service: Service) -> Self:
+        return cls(service.umask)
+
+    def shell(self) -> Shell:
+        return Shell(statement=f"umask {self.mask:04o}")
+
+    def apply(self, process: Process) -> None:
+        os.umask(self.mask)
+
+
+class ChangeDirectory(Step):
+    """WorkingDirectory=; as the service's user, who may be the only one allowed in."""
+
+    name = "chdir"
+    manual = "systemd.exec(5) WorkingDirectory="
+    directives = ("WorkingDirectory",)
+    status = 200
+
+    path: str
+    optional: bool = False
+    as_user: bool = False
+
+    @classmethod
+    def of(cls, service: Service) -> Self:
+        return cls(service.working_directory.path, service.working_directory.optional, bool(service.account))
+
+    def shell(self) -> Shell:
+        if self.path == "/":
+            return Shell(statement="cd /")
+        otherwise = "cd /" if self.optional else f"exit {self.status}"
+        where = '"${home:-/}"' if self.path == "~" else quote(self.path)
+        if not self.as_user:
+            return Shell(statement=f"cd {where} || {otherwise}")
+        script = f'cd "$0" || {otherwise}; exec "$@"'
+        return Shell(prefix=f"/bin/sh -c {quote(script)} {where}")
+
+    def apply(self, process: Process) -> None:
+        path = (process.home or os.path.expanduser("~")) if self.path == "~" else self.path
+        try:
+            os.chdir(path)
+        except OSError:
+            if not self.optional:
+                raise
+            os.chdir("/")
+
+
+class Environment(Step):
+    """The variables that the program gets, and none of the caller's: systemd.exec(5), "ENVIRONMENT VARIABLES"."""
+
+    name = "environment"
+    manual = "daemon(7) step 4; systemd.exec(5) Environment=, EnvironmentFile=, PassEnvironment=, UnsetEnvironment="
+    directives = ("Environment", "EnvironmentFile", "PassEnvironment", "UnsetEnvironment")
+    status = 78
+
+    assignments: tuple[tuple[str, str], ...] = ()
+    files: tuple[OptionalPath, ...] = ()
+    passed: tuple[str, ...] = ()
+    unset: tuple[str, ...] = ()
+    account: str = ""
+
+    @classmethod
+    def of(cls, service: Service) -> Self:
+        return cls(
+            tuple(service.environment.items()),
+            service.environment_files,
+            service.pass_environment,
+            service.unset_environment,
+            service.account,
+        )
+
+    def shell(self) -> Shell:
+        """The files' variables join the program's words, where env(1) takes them for its own: after all others."""
+        reads = [f"words=$(environment_file {pattern(file)}) || exit {self.status}" for file in self.files]
+        statement = "\n".join(f'{read}\neval "set -- $words \\"\\$@\\""' for read in reversed(reads))
+        passed = ((name, f'${{passed_{name}:+"$passed_{name}"}}') for name in self.passed)
+        static = ((name, quote(f"{name}={value}")) for name, value in self.assignments)
+        return Shell(statement, variables=(*passed, *static))
+
+    def apply(self, process: Process) -> None:
+        environment = process.environment
+        environment.update({name: _callers(name) for name in self.passed if name in os.environ})
+        environment.update(self.assignments)
+        for file in self.files:
+            environment.update(_read_environment(file))
+        for each in self.unset:
+            name, equals, value = each.partition("=")
+            if not equals or environment.get(name) == value:
+                environment.pop(name, None)
+
+
+def _callers(name: str) -> str:
+    return os.environb[name.encode("utf-8", "surrogateescape")].decode("utf-8", "surrogateescape")
+
+
+def pattern(file: OptionalPath) -> str:
+    """The file's name as words of sh, with its wildcards left to the shell."""
+    pieces = [""]
+    for char in file.path:
+        if char in "*?[]":
+            pieces += [char, ""]
+        else:
+            pieces[-1] += char
+    words = "".join(piece if piece in ("*", "?", "[", "]") else quote(piece) for piece in pieces if piece)
+    return f"- {words}" if file.optional else words
+
+
+def _read_environment(file: OptionalPath) -> dict[str, str]:
+    from initkit.settings import envfile
+    from initkit.settings.load import contents
+
+    found = {}
+    try:
+        for path in _matches(file.path):
+            found.update(envfile.parse(contents(path).decode("utf-8", "surrogateescape")))
+    except (OSError, ValueError):
+        if not file.optional:
+            raise
+    return found
+
+
+def _matches(path: str) -> list[str]:
+    if not any(char in path for char in "*?["):
+        return [path]
+    from glob import glob
+
+    found = sorted(glob(path))
+    if not found:
+        raise FileNotFoundError(2, "no file matches", path)
+    return found
+
+
+class OpenStream(Step):
+    """One standard stream, opened with the privileges that the service starts with."""
+
+    name = "stdio"
+    manual = "systemd.exec(5) StandardInput=, StandardOutput=, StandardError="
+    directives = ("StandardInput", "StandardOutput", "StandardError", "TTYPath", "SyslogIdentifier")
+    status = 208
+
+    fd: int
+    stream: Stream
+    identifier: str = ""
+
+    @property
+    def status_of_fd(self) -> int:
+        """208/STDIN, 209/STDOUT, 222/STDERR."""
+        return (208, 209, 222)[self.fd]
+
+    def shell(self) -> Shell | None:
+        kind = self.stream.kind
+        if kind == "inherit":
+            return Shell("exec 2>&1" if self.fd == 2 else "")
+        if kind == "default" and self.fd == 2:
+            return Shell("exec 2>&1")  # where the output is unsaid, both go the same way
+        if kind in ("journal", "syslog", "default"):
+            return Shell(f"open_log {self.fd} {quote(self.identifier)}")
+        operator = "<" if self.fd == 0 else {"append": ">>", "file": "<>"}.get(kind, ">")
+        if kind == "null":
+            return Shell(f"exec {self.fd}{operator}/dev/null")
+        if kind not in ("file", "append", "truncate"):
+            return None
+        return Shell(f"exec {self.fd}{operator}{quote(self.stream.target)} || exit {self.status_of_fd}")
+
+    def apply(self, process: Process) -> None:
+        opened = _open(self.fd, self.stream, process)
+        if opened != self.fd:
+            os.dup2(opened, self.fd)
+            if opened > 2 and opened not in process.private_fds:
+                os.close(opened)
+        else:
+            os.set_inheritable(opened, True)
+
+
+def _open(fd: int, stream: Stream, process: Process) -> int:
+    """A descriptor for the stream; `fd` itself when it stays what it is."""
+    if stream.kind == "inherit":
+        if fd == 1 and process.service.standard_input.kind.startswith("tty"):
+            return 0
+        return 1 if fd == 2 else fd
+    if stream.kind == "default":
+        return fd if process.default_output is None else process.default_output
+    if stream.kind in ("journal", "syslog"):
+        from initkit.plan import log
+
+        return log.open_stream(process.service, process.service.syslog_identifier)
+    if stream.kind in ("file", "append", "truncate"):
+        create = os.O_RDONLY if fd == 0 else os.O_WRONLY | os.O_CREAT
+        extra = {"append": os.O_APPEND, "truncate": os.O_TRUNC}.get(stream.kind, 0)
+        old = os.umask(process.service.umask)
+        try:
+            return os.open(stream.target, create | extra | os.O_NOCTTY | os.O_CLOEXEC, 0o666)
+        except PermissionError:
+            if not _is_open(fd, stream.target):
+                raise
+            return fd  # systemd, which had the right to, has opened it before us
+        finally:
+            os.umask(old)
+    if stream.kind.startswith("tty"):
+        return os.open(process.service.tty_path, os.O_RDWR | os.O_CLOEXEC)
+    if stream.kind == "null":
+        return os.open(os.devnull, (os.O_RDONLY if fd == 0 else os.O_WRONLY) | os.O_CLOEXEC)
+    raise ValueError(f"{stream.kind} is not available without systemd")
+
+
+def _is_open(fd: int, path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(path))
+    except OSError:
+        return False
+
+
+def streams(service: Service) -> tuple[OpenStream, ...]:
+    """The three streams. Where the settings send output nowhere, it goes where the runner was told ("default")."""
+    output = service.standard_output or Stream("default")
+    error = service.standard_error or (output if output.kind == "default" else Stream("inherit"))
+    identifier = service.syslog_identifier or service.name
+    return (
+        OpenStream(0, service.standard_input),
+        OpenStream(1, output, identifier),
+        OpenStream(2, error, identifier),
+    )
+
+
+class Exec(Step):
+    """The program itself: execve(2)."""
+
+    name = "exec"
+    manual = "systemd.service(5) ExecStart="
+    directives = ("ExecStart",)
+    status = 203
+
+    command: Command
+
+    def apply(self, process: Process) -> None:
+        path = search(self.command.path)
+        argv = self.command.argv(process.environment)
+        # Whatever the locale is, and bytes that are not UTF-8 as they were written.
+        environment = {_encoded(name): _encoded(value) for name, value in process.environment.items()}
+        os.execve(path.encode(), tuple(map(_encoded, argv)), environment)
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def search(path: str) -> str:
+    """A program's absolute path; a bare name is looked for in systemd's default path.
+
+    Raises:
+        FileNotFoundError: when no executable file of that name is there.
+    """
+    if "/" in path:
+        return path
+    for folder in DEFAULT_PATH.split(":"):
+        candidate = f"{folder}/{path}"
+        if os.access(candidate, os.X_OK) and not os.path.isdir(candidate):
+            return candidate
+    raise FileNotFoundError(2, "no such program in " + DEFAULT_PATH, path)
+
+
+class Call(Step):
+    """`callable`: import a Python function and run it as the program, in this process."""
+
+    name = "call"
+    manual = "initkit.toml(5) callable"
+    directives = ("Callable",)
+    status = 203
+
+    function: str
+    folder: str
+
+    def apply(self, process: Process) -> None:
+        import sys
+
+        os.environ.clear()
+        os.environ.update(process.environment)
+        if self.folder not in sys.path:
+            sys.path.insert(0, self.folder)
+        module, _, name = self.function.partition(":")
+        try:
+            function: Any = __import__(module, fromlist=["_"])
+            for part in name.split("."):
+                function = getattr(function, part)
+        except Exception as fault:  # whatever a module does while it is imported
+            raise LookupError(f"cannot be imported: {fault}") from fault
+        for fd in process.private_fds:  # as an exec does
+            if fd > 2:
+                _close(fd)
+        try:
+            result = function()
+        except Exception as fault:
+            sys.excepthook(type(fault), fault, fault.__traceback__ and fault.__traceback__.tb_next)
+            result = 1
+        raise SystemExit(result)
+
+
+def _close(fd: int) -> None:
+    try:
+        os.close(fd)
+    except OSError:
+        pass  # closed already

@@ -1,0 +1,126 @@
+"""The other end of a control socket: one call, or one stream, of Varlink."""
+
+from __future__ import annotations
+
+import _socket
+
+from initkit.errors import InitkitError
+from initkit.run.interface import NAME
+from initkit.run.jsontext import dumps, loads
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+_CHUNK = 64 * 1024
+
+
+class NoManager(InitkitError):  # noqa: N818
+    """Nobody listens at the socket: exit status 7 (LSB: program is not running)."""
+
+    status = 7
+
+
+class RemoteError(InitkitError):
+    """The manager refused, or could not: `name` is the error's name in full, with its parameters."""
+
+    def __init__(self, name: str, parameters: dict[str, Any]) -> None:
+        said = ", ".join(f"{key}: {_shown(value)}" for key, value in parameters.items() if value not in ("", [], None))
+        short = name.rpartition(".")[2]
+        super().__init__(f"{short}: {said}" if said else short, status=4 if short == "PermissionDenied" else None)
+        self.name, self.parameters = name, parameters
+
+
+def call(
+    path: str, method: str, parameters: dict[str, Any] | None = None, *, timeout: float | None = None
+) -> dict[str, Any]:
+    """Call a method of the manager at a socket; one without a dot is the manager interface's. Returns its reply.
+
+    `timeout` is how many seconds the manager may take; without one, as long as the service's own timeouts allow.
+
+    Raises:
+        NoManager: when no manager is there, or it ends before it replies.
+        RemoteError: when it replies with an error.
+        InitkitError: when this user may not connect (exit status 4), or there is no reply in time.
+    """
+    for reply in _replies(path, method, parameters, more=False, timeout=timeout):
+        return reply
+    raise AssertionError("a call has a reply or an error")
+
+
+def stream(path: str, method: str, parameters: dict[str, Any] | None = None) -> Iterator[dict[str, Any]]:
+    """Call a method with `more`: its replies, as they come, until the manager has no more.
+
+    Raises:
+        As `call` does.
+    """
+    return _replies(path, method, parameters, more=True, timeout=None)
+
+
+def _replies(
+    path: str, method: str, parameters: dict[str, Any] | None, *, more: bool, timeout: float | None
+) -> Iterator[dict[str, Any]]:
+    request = {"method": method if "." in method else f"{NAME}.{method}", "parameters": parameters or {}}
+    socket = _connect(path, timeout)
+    try:
+        _send(socket, dumps({**request, "more": True} if more else request) + b"\0")
+        received = bytearray()
+        while True:
+            message = _receive(socket, received, path)
+            if "error" in message:
+                raise RemoteError(message["error"], message.get("parameters") or {})
+            yield message.get("parameters") or {}
+            if not message.get("continues"):
+                return
+    except TimeoutError:
+        raise InitkitError(f"{path}: no reply within {timeout:g} s") from None
+    finally:
+        socket.close()
+
+
+def _connect(path: str, timeout: float | None) -> _socket.socket:
+    socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+    socket.settimeout(timeout)
+    try:
+        socket.connect(path)
+    except PermissionError:
+        socket.close()
+        raise InitkitError(f"{path}: this user may not talk to the manager", status=4) from None
+    except OSError as fault:
+        socket.close()
+        raise NoManager(f"{path}: no manager is there: {fault.strerror or fault}") from None
+    return socket
+
+
+def _send(socket: _socket.socket, request: bytes) -> None:
+    try:
+        socket.sendall(request)
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # what it said before it hung up is there to be read
+
+
+def _receive(socket: _socket.socket, received: bytearray, path: str) -> dict[str, Any]:
+    """The next message; what comes behind it stays in `received`."""
+    searched = 0
+    while (end := received.find(0, searched)) < 0:
+        searched = len(received)
+        try:
+            data = socket.recv(_CHUNK)
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            raise NoManager(f"{path}: the manager has gone without a reply")
+        received += data
+    try:
+        message = loads(bytes(received[:end]))
+    except ValueError as fault:
+        raise InitkitError(f"{path}: not a manager: {fault}") from None
+    del received[: end + 1]
+    if not isinstance(message, dict):
+        raise InitkitError(f"{path}: not a manager")
+    return message
+
+
+def _shown(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,152 @@
+"""Daemon mode: daemon(7)'s steps, under a lock so that only one starts."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import sys
+
+from initkit import plan
+from initkit.errors import InitkitError
+from initkit.plan.step import LAUNCHER, Process
+from initkit.run import pidfile
+from initkit.run.launcher import Launcher
+from initkit.run.perform import StepError, perform
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from initkit.settings.service import Service
+
+
+def start(service: Service) -> int:
+    """Start the service as a daemon; returns when it is ready: 0, or what it ended with.
+
+    Raises:
+        InitkitError: when it cannot even be tried.
+    """
+    paths = list(dict.fromkeys((_record(service), plan.daemon_pid_path(service), service.pid_path)))
+    trusted = pidfile.trusted_uids(service)
+    for path in paths:
+        pidfile.check(path, trusted)
+    lock = _lock(service)
+    for path in paths:
+        found = pidfile.running(path, service)
+        if found:
+            print(f"initkit: {service.name} is already running, pid {found.pid}", file=sys.stderr)
+            return 0
+    return _Start(service, lock).run()
+
+
+def _record(service: Service) -> str:
+    """initkit's own PID file, which no program writes: what it says is certain."""
+    return f"{service.runtime_root}/initkit/{service.name}.pid"
+
+
+def _lock(service: Service) -> int:
+    """The lock that a start holds until it is over; waits for another start's."""
+    path = f"{service.runtime_root}/initkit/{service.name}.lock"
+    try:
+        pidfile.make_folder(os.path.dirname(path))
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+    except OSError as fault:
+        raise InitkitError(f"{path}: {fault.strerror}", status=4 if isinstance(fault, PermissionError) else 1) from None
+    return fd
+
+
+class _Start:
+    """One start: the daemon's side of it, and what both sides share."""
+
+    def __init__(self, service: Service, lock: int) -> None:
+        self.service, self.lock = service, lock
+        self.reports, self.told = os.pipe2(os.O_CLOEXEC)
+        self.output, self.early = os.pipe2(os.O_CLOEXEC)  # output that the settings send nowhere
+        self.pid_files = tuple(dict.fromkeys((_record(service), plan.daemon_pid_path(service))))
+
+    def run(self) -> int:
+        """Perform daemon(7)'s steps. Only the launcher returns."""
+        from initkit.plan import kernel
+
+        kernel.become_subreaper()  # the daemon becomes our child, not init's, until we exit: so we hear how it ends
+        launcher = Launcher(self.service, self.pid_files, self.reports, self.output)
+        process = Process(self.service)
+        process.role = LAUNCHER
+        process.private_fds = (self.lock, self.reports, self.told, self.output, self.early)
+        process.default_output = self.early
+        process.hooks = {
+            "pid_file": self._write_pid_file,
+            "ready": lambda: self._tell("executing"),
+            "supervise": self._supervise,
+            "wait": lambda: launcher.wait(process.child, close=(self.told, self.early)),
+        }
+        try:
+            perform(plan.daemon(self.service), process)
+        except BaseException as fault:
+            if process.role == LAUNCHER:
+                raise
+            self._end(fault)
+        return launcher.status
+
+    def _write_pid_file(self) -> None:
+        os.close(self.reports)
+        os.close(self.output)
+        for path in self.pid_files:
+            pidfile.write(path, os.getpid())
+        os.close(self.lock)  # the launcher has it until the start is over
+        self._tell(f"pid {os.getpid()}")
+
+    def _tell(self, line: str) -> None:
+        try:
+            os.write(self.told, line.replace("\n", " ").encode("utf-8", "replace") + b"\n")
+        except OSError:
+            pass  # the launcher has gone: nobody is there to be told
+
+    def _end(self, fault: BaseException) -> NoReturn:
+        """The daemon ends without an exec: a step failed, or a callable is done."""
+        status = 1
+        try:
+            if isinstance(fault, SystemExit):
+                from initkit.run.spawn import ended_callable
+
+                status = ended_callable(fault)
+            else:
+                status = fault.status if isinstance(fault, StepError) else 1
+                said = fault if isinstance(fault, StepError) else f"{type(fault).__name__}: {fault}"
+                self._tell(f"failed {status} {said}")
+        finally:
+            self._leave(status)
+
+    def _leave(self, status: int) -> NoReturn:
+        self._remove_pid_files()
+        os._exit(status)
+
+    def _remove_pid_files(self) -> None:
+        for path in self.pid_files:
+            pidfile.remove(path, os.getpid())
+
+    def _supervise(self) -> NoReturn:
+        from initkit.run.supervise import supervise
+
+        status = 1
+        try:
+            status = supervise(self.service, self._report, ended=self._remove_pid_files, output=self.early)
+        except BaseException as fault:
+            said = fault if isinstance(fault, InitkitError) else f"{type(fault).__name__}: {fault}"
+            self._report("failed", f"1 {said}")
+        finally:
+            self._leave(status)
+
+    def _report(self, word: str, text: str) -> None:
+        """To the launcher while it is there; what people should know goes to the service's log as well."""
+        self._tell(f"{word} {text}".rstrip())
+        line = text.partition(" ")[2] if word in ("failed", "restarting") else text
+        room = select.poll()
+        room.register(self.early, select.POLLOUT)
+        if line and room.poll(0):  # never held up by whoever reads the log
+            try:
+                os.write(self.early, f"initkit: {line}\n".encode("utf-8", "replace")[-select.PIPE_BUF :])
+            except OSError:
+                pass

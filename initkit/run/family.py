@@ -1,0 +1,159 @@
+"""A supervisor's descendants, and signals to them: systemd.kill(5). A process that has ended is never signalled."""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]  # `signal` costs an `enum`
+import os
+
+from initkit.run import identity
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Protocol
+
+    from initkit.run.identity import Stat
+
+    class Family(Protocol):
+        """The processes of one service: this module where all descendants are its own, else `initkit.run.kin.Kin`."""
+
+        def signal_all(self, numbers: Iterable[int], spared: tuple[str, ...] = ()) -> None: ...
+        def includes(self, pid: int) -> bool: ...
+        def children(self) -> list[Stat]: ...
+        def childless(self) -> bool: ...
+        def members(self) -> list[Stat]: ...
+        def quickly(self) -> list[Stat]: ...
+        def names(self) -> str: ...
+
+
+_ROUNDS = 100  # of signals, before the dead are to be reaped
+
+
+def signal_all(numbers: Iterable[int], spared: tuple[str, ...] = ()) -> None:
+    """Signal every descendant of this process once; also those that they fork meanwhile, if they can be caught.
+
+    Processes whose command line is `spared` hear nothing.
+    """
+    numbers = tuple(numbers)
+    if not seen():
+        if os.getpid() == 1:  # all that there are
+            for number in numbers:
+                os.kill(-1, number)
+        return
+    found = list(identity.descendants(os.getpid()))
+    done: set[tuple[int, int]] = set()
+    for _ in range(_ROUNDS):
+        for each in found:
+            if not is_spared(each, spared):
+                send(each, numbers)
+            done.add((each.pid, each.start))
+        found = [each for each in _quickly(os.getpid()) if (each.pid, each.start) not in done]
+        if not found:
+            return
+
+
+def is_spared(process: Stat, spared: tuple[str, ...]) -> bool:
+    """Whether a process's command line is this one."""
+    return bool(spared) and identity.read(f"/proc/{process.pid}/cmdline") == "\0".join((*spared, ""))
+
+
+def seen() -> bool:
+    """Whether /proc is of this process's pid namespace, or tells of others' pids."""
+    try:
+        return os.readlink("/proc/self") == str(os.getpid())
+    except OSError:
+        return False
+
+
+def _quickly(pid: int) -> Iterator[Stat]:
+    """The descendants that live, without a look at other processes: who forks fast is caught by nothing slower."""
+    waiting = identity.children(pid)
+    while waiting:
+        found = identity.stat(waiting.pop())
+        if found is not None and found.state not in "ZX":
+            yield found
+            waiting += identity.children(found.pid)
+
+
+def send(process: Stat, numbers: Iterable[int]) -> None:
+    """Signal one process, unless its pid is another's by now."""
+    try:
+        pidfd = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return
+    try:
+        now = identity.stat(process.pid)
+        if now is not None and now.start == process.start:
+            for number in numbers:
+                _signal.pidfd_send_signal(pidfd, number)
+    except ProcessLookupError:
+        pass
+    finally:
+        os.close(pidfd)
+
+
+def with_continue(number: int, *, hangup: bool = False) -> tuple[int, ...]:
+    """The signals that go with one: SIGCONT lets a stopped process hear it, SIGHUP is SendSIGHUP='s."""
+    if number == _signal.SIGKILL:
+        return (number,)
+    return (number, _signal.SIGCONT, _signal.SIGHUP) if hangup else (number, _signal.SIGCONT)
+
+
+def includes(pid: int) -> bool:
+    """Whether a process descends from this one."""
+    own = os.getpid()
+    seen = 0
+    while pid > 1 and pid != own and seen < 1000:
+        found = identity.stat(pid)
+        if found is None:
+            return False
+        pid, seen = found.parent, seen + 1
+    return pid == own and seen > 0
+
+
+def children() -> list[Stat]:
+    """The direct children of this process, adopted ones among them."""
+    return [each for each in identity.descendants(os.getpid()) if each.parent == os.getpid() and each.state not in "ZX"]
+
+
+def childless() -> bool:
+    """Whether no child is left, not even one to be reaped. A subreaper without children has no descendants."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return True
+    return False
+
+
+def members() -> list[Stat]:
+    """The descendants that live, parents first."""
+    return [each for each in identity.descendants(os.getpid()) if each.state not in "ZX"]
+
+
+def quickly() -> list[Stat]:
+    """The same without a look at any other process, where the kernel tells of children."""
+    if not identity.children(os.getpid()) and not childless():
+        return members()
+    return below(identity.children(os.getpid()))
+
+
+def below(pids: list[int]) -> list[Stat]:
+    """These processes and their descendants, parents first, without the dead."""
+    found: list[Stat] = []
+    waiting = list(pids)
+    while waiting:
+        each = identity.stat(waiting.pop(0))
+        if each is not None and each.state not in "ZX":
+            found.append(each)
+            waiting += identity.children(each.pid)
+    return found
+
+
+def names() -> str:
+    """The descendants by name and pid, for people."""
+    return listed(identity.descendants(os.getpid()))
+
+
+def listed(processes: Iterable[Stat]) -> str:
+    """Processes by name and pid, for people."""
+    return ", ".join(f"{identity.read(f'/proc/{each.pid}/comm').strip()}[{each.pid}]" for each in processes)

@@ -1,0 +1,155 @@
+"""Which of a manager's descendants belong to which of its services.
+
+Every child of the manager's has an owner. Those it has started are known; an orphan that it has adopted is known by the
+session that was made for its service, or by $INVOCATION_ID (systemd.exec(5)), which it has inherited; and whoever was
+seen below another process of a service stays known. All others are below one of these children: a service without a
+child of the manager's has no process.
+"""
+
+from __future__ import annotations
+
+import os
+
+from initkit.run import family, identity
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from initkit.run.identity import Stat
+
+_ROUNDS = 100  # of signals, before the dead are to be reaped
+_VARIABLE = "INVOCATION_ID="
+
+
+class Roll:
+    """The children of this process with their owners, None where an orphan is nobody's."""
+
+    def __init__(self) -> None:
+        self.owners: dict[int, Kin] = {}
+        self.invocations: dict[str, Kin] = {}
+        self.sessions: dict[int, Kin] = {}
+        self.noted: dict[tuple[int, int], Kin] = {}  # by pid and start time
+
+    def look(self) -> None:
+        """Find the owners of orphans that are new."""
+        for pid in children():
+            if pid not in self.owners:
+                found = identity.stat(pid)
+                owner = self._owner(found) if found is not None and found.state not in "ZX" else None
+                if owner is not None:
+                    self.owners[pid] = owner
+
+    def _owner(self, process: Stat) -> Kin | None:
+        known = self.noted.get((process.pid, process.start)) or self.sessions.get(process.session)
+        # proc(5): environ is empty for a moment in the midst of an execve(2).
+        return known or self.invocations.get(_invocation(process.pid) or _invocation(process.pid))
+
+    def strays(self) -> list[Stat]:
+        """The children that are nobody's."""
+        self.look()
+        return family.below([pid for pid in children() if pid not in self.owners])
+
+
+def children() -> list[int]:
+    """The children of this process. Unlike others' they are told without gaps: only their parent, which is busy here,
+    takes one out of the list, and orphans are added at its end."""
+    own = os.getpid()
+    found = identity.children(own)
+    if not found and not family.childless():  # a kernel that tells of no children
+        return [each.pid for each in identity.descendants(own) if each.parent == own]
+    return found
+
+
+def _invocation(pid: int) -> str:
+    for each in identity.read(f"/proc/{pid}/environ").split("\0"):
+        if each.startswith(_VARIABLE):
+            return each.removeprefix(_VARIABLE)
+    return ""
+
+
+class Kin:
+    """The processes of one service among several: an `initkit.run.family.Family`."""
+
+    def __init__(self, roll: Roll) -> None:
+        self.roll = roll
+        self.invocation = ""
+        self._invocations: list[str] = []
+        self._sessions: list[int] = []
+        self._noted: list[tuple[int, int]] = []
+
+    def renew(self) -> None:
+        """A new life begins. What is left of earlier ones (KillMode=process) remains the service's."""
+        if self._invocations and self.childless():
+            for invocation in self._invocations:
+                self.roll.invocations.pop(invocation, None)
+            for session in self._sessions:
+                self.roll.sessions.pop(session, None)
+            for key in self._noted:
+                self.roll.noted.pop(key, None)
+            self._invocations, self._sessions, self._noted = [], [], []
+        self.invocation = os.urandom(16).hex()
+        self._invocations.append(self.invocation)
+        self.roll.invocations[self.invocation] = self
+
+    def born(self, pid: int) -> None:
+        """This process has been started, in a session of its own."""
+        self.roll.owners[pid] = self.roll.sessions[pid] = self
+        self._sessions.append(pid)
+
+    def _children(self) -> list[int]:
+        self.roll.look()
+        return [pid for pid, owner in self.roll.owners.items() if owner is self]
+
+    def children(self) -> list[Stat]:
+        """Its processes that are children of this one, adopted ones among them."""
+        found = (identity.stat(pid) for pid in self._children())
+        return [each for each in found if each is not None and each.state not in "ZX"]
+
+    def childless(self) -> bool:
+        """Whether nothing of it is left, not even a process to be reaped."""
+        return self not in self.roll.owners.values() and not self._children()
+
+    def members(self) -> list[Stat]:
+        """Its processes that live, parents first. They are known from now on, whoever they have for a parent."""
+        found = family.below(self._children())
+        for each in found:
+            key = (each.pid, each.start)
+            if key not in self.roll.noted:
+                self.roll.noted[key] = self
+                self._noted.append(key)
+        return found
+
+    quickly = members
+
+    def includes(self, pid: int) -> bool:
+        """Whether a process is one of them."""
+        own = os.getpid()
+        for _ in range(1000):
+            found = identity.stat(pid)
+            if found is None or pid == own:
+                return False
+            if found.parent == own:
+                return pid in self._children()
+            pid = found.parent
+        return False
+
+    def signal_all(self, numbers: Iterable[int], spared: tuple[str, ...] = ()) -> None:
+        """Signal every process of the service once, also those that they fork meanwhile, if they can be caught.
+
+        Processes whose command line is `spared` hear nothing.
+        """
+        numbers = tuple(numbers)
+        done: set[tuple[int, int]] = set()
+        for _ in range(_ROUNDS):
+            found = [each for each in self.members() if (each.pid, each.start) not in done]
+            for each in found:
+                if not family.is_spared(each, spared):
+                    family.send(each, numbers)
+                done.add((each.pid, each.start))
+            if not found:
+                return
+
+    def names(self) -> str:
+        """Its processes by name and pid, for people."""
+        return family.listed(self.members())

@@ -1,0 +1,80 @@
+"""`initkit run`: becomes the program, stays as its parent, or makes a daemon of it."""
+
+from __future__ import annotations
+
+import os
+
+from initkit import plan
+from initkit.plan.process import base_environment
+from initkit.plan.step import Process
+from initkit.run import detect
+from initkit.run.perform import listen_fds, perform
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from initkit.settings.service import Service
+
+FOREGROUND = "foreground"
+DAEMON = "daemon"
+
+#: How the program's own manager is reached, for a program that takes initkit's place.
+_PASSED = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+
+
+def run(service: Service, how: str = "") -> int:
+    """Run the service as `how` says ("foreground", "daemon"), or as whoever started initkit makes right.
+
+    Returns the exit status; does not return where the program takes this process's place.
+    """
+    open_standard_streams()
+    caller = detect.surroundings()
+    if how == DAEMON or (not how and caller.forks):
+        from initkit.run import daemon
+
+        return daemon.start(service)
+    # Where systemd is the parent, it looks after the service itself; PID 1 has orphans to look after.
+    if caller.who == detect.PID1 or (caller.who != detect.SYSTEMD and plan.needs_parent(service)):
+        from initkit.run import supervise
+
+        return supervise.foreground(service, caller)
+    return become(service, caller)
+
+
+def become(service: Service, caller: detect.Surroundings) -> NoReturn:
+    """Become the program: after the exec nothing of initkit is left."""
+    process = Process(service)
+    process.environment = dict(os.environ) if caller.who == detect.SYSTEMD else base_environment(service)
+    if caller.who == detect.SUPERVISOR:
+        process.environment.update({name: os.environ[name] for name in _PASSED if name in os.environ})
+    if caller.who == detect.TERMINAL and "TERM" in os.environ:
+        process.environment["TERM"] = os.environ["TERM"]
+    process.fds = listen_fds(process.environment)
+    if caller.who == detect.SUPERVISOR:
+        process.fds = tuple(dict.fromkeys((*process.fds, *_notification_fd(process.environment))))
+    perform(plan.main_program(service), process)
+    raise AssertionError("the plan ends in an exec")
+
+
+def _notification_fd(environment: dict[str, str]) -> tuple[int, ...]:
+    """The descriptor that a supervisor waits at for a newline: see `initkit.notify`. The program is to have it."""
+    named = os.environ.get("NOTIFY_FD", "")
+    fd = int(named) if named.isascii() and named.isdigit() and len(named) < 10 else -1
+    if fd < 3:
+        return ()
+    try:
+        os.set_inheritable(fd, True)
+    except OSError:  # it is closed
+        return ()
+    environment["NOTIFY_FD"] = named
+    return (fd,)
+
+
+def open_standard_streams() -> None:
+    """Some callers close them: then the first files that are opened would take their places."""
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one

@@ -1,0 +1,188 @@
+"""The launcher's side of daemon mode: it waits until the service is ready, dead, or late, and exits with the truth."""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]  # `signal` costs an `enum`
+import os
+import select
+import sys
+import time
+
+from initkit import plan
+from initkit.plan import log
+from initkit.plan.daemonize import NullStreams
+from initkit.plan.process import CloseDescriptors
+from initkit.plan.step import Process
+from initkit.run import family, pidfile
+from initkit.run.outcome import ended, shell_status
+from initkit.run.watch import MOST, Tail, Watch
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from initkit.settings.service import Service
+
+_LINES = 10
+_INTERRUPTS = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP)
+#: Types whose program tells, in one way or another, that it works.
+_TELLING = ("notify", "notify-reload", "oneshot", "forking")
+
+
+class Launcher:
+    """Waits for one start. `status` is the exit status it comes to."""
+
+    def __init__(self, service: Service, pid_files: tuple[str, ...], reports: int, output: int) -> None:
+        self.service, self.pid_files, self.reports, self.output = service, pid_files, reports, output
+        self.tail = Tail(service)
+        self.status = 1
+        self._heir, self._words = 0, -1
+
+    def wait(self, child: int, close: tuple[int, ...]) -> None:
+        """Wait, tell on standard error what there is to tell, and set `status`; `close` are descriptors of the
+        daemon's."""
+        for number in _INTERRUPTS:
+            _signal.signal(number, _interrupted)
+        watch = None
+        try:
+            for fd in close:
+                os.close(fd)
+            self._heir, self._words = _inherit(self.output, self.service)
+            watch = Watch(self.reports, self.output)
+            os.waitpid(child, 0)  # it exits at once; the daemon is ours from then on
+            self.status = self._follow(watch)
+        except _Interrupted as interrupt:
+            for number in _INTERRUPTS:
+                _signal.signal(number, _signal.SIG_IGN)
+            watch = watch or Watch(self.reports, self.output)
+            self._abandon(watch)
+            self.status = 128 + interrupt.number
+        self._hand_over(watch)
+
+    def _follow(self, watch: Watch) -> int:
+        service = self.service
+        # A supervisor keeps to TimeoutStartSec= itself, ExecStopPost= and all.
+        watch.until(lambda: watch.ready or watch.over or bool(watch.failed))
+        if watch.ready and not watch.failed and service.type not in _TELLING and not watch.note:
+            # Nothing tells that such a program works; one that dies within the first moments does not.
+            watch.until(lambda: watch.over or bool(watch.failed), time.monotonic() + service.settle)
+        if watch.failed and not watch.restarting:
+            watch.until(lambda: watch.over)  # it says so at the very end
+        if watch.over or watch.failed:
+            return self._ended_early(watch)
+        if watch.note:
+            print(f"initkit: {watch.note}", file=sys.stderr)
+        return 0
+
+    def _ended_early(self, watch: Watch) -> int:
+        status = 0
+        if watch.over and watch.pid:
+            _, status = os.waitpid(watch.pid, 0)
+            for path in self.pid_files:
+                pidfile.remove(path, watch.pid)
+        watch.drain()
+        name = self.service.name
+        if watch.failed:
+            number, _, text = watch.failed.partition(" ")
+            self._complain(watch, text or f"{name}: could not be started")
+            return (int(number) if number.isdigit() else 1) or 1
+        if not watch.pid:
+            self._complain(watch, f"{name}: could not be started")
+            return 1
+        supervised = plan.needs_parent(self.service)
+        if watch.note or (supervised and status == 0 and self.service.type in _TELLING):  # a life short and good
+            if watch.note:
+                print(f"initkit: {watch.note}", file=sys.stderr)
+            return 0
+        self._complain(watch, f"{name}: {ended(status)} right after its start")
+        return shell_status(status) or 1
+
+    def _complain(self, watch: Watch, text: str) -> None:
+        print(f"initkit: {text}", file=sys.stderr)
+        shown = (self.tail.read() or watch.early).decode("utf-8", "replace").splitlines()
+        for line in [line for line in shown if line != f"initkit: {text}"][-_LINES:]:
+            print(f"    {line}", file=sys.stderr)
+        sys.stderr.flush()
+
+    def _abandon(self, watch: Watch) -> None:
+        """The start was broken off: nothing of it goes on without anybody knowing."""
+        # The pid is the daemon's first word; until then it has run nothing.
+        watch.until(lambda: bool(watch.pid) or watch.over)
+        if watch.pid and not watch.over:
+            os.kill(watch.pid, _signal.SIGTERM)  # our child, not reaped
+            os.kill(watch.pid, _signal.SIGCONT)
+            supervised = plan.needs_parent(self.service)
+            watch.until(lambda: watch.over, None if supervised else time.monotonic() + self.service.stop_timeout)
+            if not watch.over:
+                family.signal_all((_signal.SIGKILL,))
+                watch.until(lambda: watch.over)
+        for path in self.pid_files:
+            pidfile.remove(path, watch.pid)
+
+    def _hand_over(self, watch: Watch) -> None:
+        """Leave the output to the heir, unless nobody writes any more."""
+        watch.drain()
+        if self._heir == 0:
+            return
+        if watch.closed:
+            os.kill(self._heir, _signal.SIGKILL)
+            os.waitpid(self._heir, 0)
+            os.close(self._words)
+            return
+        try:
+            os.write(self._words, watch.early)
+        except OSError:
+            pass
+        os.close(self._words)
+
+
+def _inherit(output: int, service: Service) -> tuple[int, int]:
+    """Make the process that reads the daemon's early output when the launcher has gone, however it goes.
+
+    Returns its pid and a pipe to it: what is written there is logged first; its end lets the process begin.
+    """
+    words, pipe = os.pipe2(os.O_CLOEXEC)
+    pid = os.fork()
+    if pid:
+        os.close(words)
+        return pid, pipe
+    try:
+        for number in _INTERRUPTS:
+            _signal.signal(number, _signal.SIG_IGN)
+        os.setsid()
+        process = Process(service)
+        process.private_fds = (words, output)
+        NullStreams().apply(process)
+        CloseDescriptors().apply(process)
+        identifier = service.syslog_identifier or service.name
+        early = b""
+        while data := os.read(words, MOST):
+            early += data
+        if early and log.has_syslog():
+            _log(early, identifier)
+        os.set_blocking(output, True)
+        room = select.poll()
+        room.register(output, select.POLLIN)
+        if not any(event == select.POLLHUP for _, event in room.poll(0)):  # somebody may write still
+            log.become_reader(output, identifier)
+    finally:
+        os._exit(0)
+
+
+def _log(text: bytes, identifier: str) -> None:
+    source, sink = os.pipe2(os.O_CLOEXEC)
+    reader = os.fork()
+    if reader == 0:
+        os.close(sink)
+        log.become_reader(source, identifier)
+    os.close(source)
+    os.write(sink, text)
+    os.close(sink)
+    os.waitpid(reader, 0)
+
+
+class _Interrupted(BaseException):
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+def _interrupted(number: int, frame: object) -> None:
+    raise _Interrupted(number)

@@ -1,0 +1,415 @@
+"""A service's life, from ExecCondition= to ExecStopPost=, with systemd's meaning: systemd.service(5), systemd.kill(5).
+
+The life is a generator: it yields how long it may wait and is handed what happens, so that one loop can drive it, and
+it reads in the order in which things are done.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from initkit import plan
+from initkit.plan import log
+from initkit.run import pidfile
+from initkit.run.family import with_continue
+from initkit.run.loop import INFINITY
+from initkit.run.outcome import Outcome, result_of, success, will_restart
+from initkit.run.waiting import Waiting
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from initkit.run.loop import Task
+    from initkit.run.waiting import Part
+    from initkit.settings.command import Command
+
+
+class Life(Waiting):
+    """One service under supervision, through all its restarts.
+
+    `report` is told "ready", "skipped", "note", "restarting" or "failed" (the text of these two begins with the exit
+    status), with a line for people. Output that the settings send nowhere goes to the descriptor `output`, `fds` are
+    the sockets passed on, with the variables `sockets` about them (sd_listen_fds(3)); a SIGHUP that is not for
+    ExecReload= means "stop", "forward" or "ignore" as `hangup` says.
+    """
+
+    _starts: tuple[float, ...] = ()  # when the last lives began
+    restarts = 0  # since the last start that was asked for
+    last = Outcome()  # of the life before this one
+
+    def supervise(self) -> int:
+        """Live until there is nothing more to restart; returns the exit status to end with."""
+        self._listen()
+        try:
+            return self.loop.run(self._lives())
+        finally:
+            if self.notify:
+                self.notify.close()
+
+    def task(self) -> Task:
+        """As one of several: down until it is told to start, and after each end."""
+        self._listen()
+        while True:
+            self.stopping, self.then = True, "wait"
+            if (yield from self._again()):
+                yield from self._lives()
+
+    def _listen(self) -> None:
+        if self._listens():
+            from initkit.run.notify import NotifySocket
+
+            self.notify = NotifySocket()
+            self.loop.watch(self.notify.fileno(), self.read_messages)
+
+    def _listens(self) -> bool:
+        service = self.service
+        return (
+            service.type in ("notify", "notify-reload") or service.notify_access not in ("", "none") or self._watched()
+        )
+
+    def _watched(self) -> bool:
+        return 0 < self.service.watchdog < INFINITY
+
+    def _lives(self) -> Task:
+        while True:
+            self._starts = (*self._starts, time.monotonic())
+            self.outcome, self.ready, self.said_ready, self.control = Outcome(), False, False, 0
+            self.status_text, self.reloading = "", False
+            if self.kin:
+                self.kin.renew()
+            self.enter("activating")
+            yield from self._start()
+            if self.ready:
+                self.enter("reloading" if self.reloading else "active")
+                yield from self._stay()
+            self.enter("deactivating")
+            yield from self._stop()
+            self.last, self.deadline = self.outcome, INFINITY
+            if self._restarts():
+                yield from self._pause()
+            elif not self.stopping:
+                return self.outcome.exit_status
+            if self.stopping and not (yield from self._again()):
+                return self.outcome.exit_status
+
+    # --- start ----------------------------------------------------------------------------------------------------
+
+    def _start(self) -> Part[None]:
+        """To readiness, or to an outcome."""
+        service = self.service
+        self.limit(service.start_timeout)
+        yield from self._conditions()
+        for command in () if self.ending else service.exec_start_pre:
+            if not (yield from self._succeeds(command)):
+                return
+        if not self.ending:
+            yield from self._start_main()
+        for command in () if self.ending else service.exec_start_post:
+            if not (yield from self._succeeds(command)):
+                return
+        if self.ending:
+            return
+        if self.main in self.exits and service.exec_start_post and not service.remain_after_exit:
+            self.ended()
+            return
+        self.ready = True
+        self.deadline = INFINITY
+        if self._watched():
+            self.watchdog = time.monotonic() + service.watchdog
+        self.report("ready", "")
+
+    def _conditions(self) -> Part[None]:
+        for command in self.service.exec_condition:
+            status = yield from self.command(command)
+            if status and not self.ending:
+                skipped = os.WIFEXITED(status) and 0 < os.WEXITSTATUS(status) < 255
+                self.outcome = Outcome("exec-condition" if skipped else result_of(self.service, status), status)
+            if self.ending:
+                return
+
+    def _start_main(self) -> Part[None]:
+        """The main program, until its Type= calls it started."""
+        service = self.service
+        if service.type == "oneshot" and not service.callable:
+            for command in service.exec_start:
+                if not (yield from self._succeeds(command, main=True)):
+                    return
+            return
+        pid = self.start(plan.main_program(service), self._main_variables())
+        self.main, self.control = (0, pid) if service.type == "forking" else (pid, 0)
+        if not (yield from self.executed(pid)):
+            return
+        if service.type == "forking":
+            yield from self._forked(pid)
+        elif service.type == "oneshot":
+            yield from self.until(lambda: False)
+            if self.outcome.result == "success":
+                self.outcome, self.main = Outcome(), 0
+        elif service.type in ("notify", "notify-reload"):
+            yield from self.until(lambda: self.said_ready)
+            if self.outcome.result == "success":
+                self.outcome = Outcome("protocol", self.outcome.status, "ended before it said READY=1")
+        self.write_main_pid()
+
+    def _main_variables(self) -> dict[str, str]:
+        found = dict(self.sockets)
+        if self.notify:
+            found["NOTIFY_SOCKET"] = self.notify.address
+        if self._watched():
+            found["WATCHDOG_USEC"] = str(int(self.service.watchdog * 1e6))
+        return found
+
+    def _forked(self, pid: int) -> Part[None]:
+        """Type=forking: the first process exits when the daemon is ready; the PID file tells which one that is."""
+        yield from self.until(lambda: pid in self.exits)
+        if self.ending:
+            return
+        self.control = 0
+        status = self.exits.pop(pid)
+        if status:
+            self.outcome = Outcome(result_of(self.service, status), status)
+        elif self.service.pid_file:
+            yield from self._named_by_pid_file()
+        else:
+            found = self.family.children()
+            self.main = found[0].pid if len(found) == 1 else 0
+            if not found:
+                self.outcome = Outcome("protocol", note="left no process running")
+
+    def _named_by_pid_file(self) -> Part[None]:
+        # The daemon's first process may exit before the second has written the file, and in a folder that is not there
+        # yet, which inotify(7) could not watch: so look again after each pause.
+        path, pause = self.service.pid_path, 0.001
+        while not self.ending and time.monotonic() < self.deadline and not self.family.childless():
+            pid = pidfile.named(path)
+            if pid and self.family.includes(pid):
+                self.main = pid
+                return
+            self.handle((yield min(self.deadline, time.monotonic() + pause)))
+            pause = min(pause * 2, 0.1)
+        if not self.ending:
+            self.outcome = Outcome("protocol", note=f"PID file {path} names no process of the service")
+
+    # --- stay -----------------------------------------------------------------------------------------------------
+
+    def _stay(self) -> Part[None]:
+        """Until the main process ends, a stop is asked for, or time runs out."""
+        service = self.service
+        if service.type != "oneshot":
+            self.limit(service.runtime_max)
+            yield from self._serve(self._main_lives)
+        if service.remain_after_exit and self.outcome.clean and not self.stopping:
+            self.main, self.outcome, self.deadline, self.watchdog = 0, Outcome(), INFINITY, INFINITY
+            yield from self._serve(lambda: True)
+
+    def _serve(self, lives: Callable[[], bool]) -> Part[None]:
+        self.reloaded = self.reloads
+        while lives() and not self.ending:
+            if self.reloads != self.reloaded:
+                yield from self._reload()
+            else:
+                yield from self.until(lambda: self.reloads != self.reloaded or not lives())
+        if not self.ending and self.main in self.exits:
+            self.ended()
+
+    def _main_lives(self) -> bool:
+        return self.main not in self.exits if self.main else not self.family.childless()
+
+    def _reload(self) -> Part[None]:
+        """ExecReload=, or the signal; a reload that fails leaves the service as it is."""
+        service, before, asked = self.service, self.deadline, self.reloads
+        self.reload_fault = ""
+        self.enter("reloading")
+        self.limit(service.start_timeout)
+        if service.type == "notify-reload":
+            yield from self._reload_by_signal()
+        for command in () if self.ending or self.reload_fault else service.exec_reload:
+            status = yield from self.command(command)
+            if self.outcome.result == "timeout":
+                self.outcome = Outcome()
+                yield from self._end_control()
+                status = 1
+            if status:
+                self.reload_fault = f"{service.name}: {command.path}: the reload failed"
+                break
+        self.deadline, self.reloaded = before, asked
+        if self.reload_fault:
+            self.report("note", self.reload_fault)
+        if not self.ending:
+            self.enter("active")
+
+    def _reload_by_signal(self) -> Part[None]:
+        """Type=notify-reload: until it says READY=1 after a RELOADING=1 that is younger than the signal."""
+        asked = time.monotonic_ns() // 1000
+        self.signal_main((self.service.reload_signal,))
+        yield from self.until(lambda: not self.reloading and self.reloading_since >= asked)
+        if self.outcome.result == "timeout":
+            self.outcome = Outcome()
+            self.reload_fault = f"{self.service.name}: the reload took too long"
+
+    def _end_control(self) -> Part[None]:
+        pid, main, self.main = self.control, self.main, 0
+        self.signal_main((self.service.final_kill_signal,))
+        self.main, self.deadline = main, INFINITY
+        yield from self.until_gone(lambda: pid in self.exits)
+        del self.exits[pid]
+        self.control = 0
+
+    # --- stop -----------------------------------------------------------------------------------------------------
+
+    def _stop(self) -> Part[None]:
+        """ExecStop=, then the signals, then ExecStopPost=; nothing is left when it is done."""
+        service = self.service
+        self.watchdog = INFINITY
+        if self.main in self.exits and not self.outcome.result:
+            self.ended()
+        if self.ready and self.outcome.clean:
+            self.limit(service.stop_timeout)
+            for command in service.exec_stop:
+                self._blame((yield from self.command(command, stoppable=False)), command)
+        first = service.watchdog_signal if self.outcome.result == "watchdog" else service.kill_signal
+        if self.then == "start" and service.restart_kill_signal:
+            first = service.restart_kill_signal
+        yield from self._kill(first)
+        self._take_down_end()
+        self.limit(service.stop_timeout)
+        for command in service.exec_stop_post:
+            self._blame((yield from self.command(command, stoppable=False)), command)
+        if service.exec_stop_post:
+            yield from self._kill(service.kill_signal)
+        self._clean_up()
+
+    def _take_down_end(self) -> None:
+        """How the main process ended belongs to the outcome, whatever the cause of its end."""
+        if self.main not in self.exits:
+            self.outcome = self.outcome if self.outcome.result else Outcome("success")
+        elif not self.outcome.result:
+            self.ended()
+        elif self.outcome.status is None:
+            self.outcome = Outcome(self.outcome.result, self.exits[self.main], self.outcome.note)
+
+    def _blame(self, status: int, command: Command) -> None:
+        if status and self.outcome.clean:
+            self.outcome = Outcome(result_of(self.service, status), status, f"{command.path} failed")
+
+    def _kill(self, number: int) -> Part[None]:
+        """systemd.kill(5): `number` to those KillMode= names, SIGKILL to what is left after TimeoutStopSec=."""
+        service = self.service
+        if service.kill_mode == "none" or self._gone():
+            return
+        signals = with_continue(number, hangup=service.send_sighup)
+        self.limit(service.stop_timeout)
+        if service.kill_mode == "control-group":
+            self.family.signal_all(signals, self._reader())
+            gone = self.family.childless
+        else:
+            self.signal_main(signals)
+            gone = self._main_gone
+        yield from self.until_gone(gone)
+        if not gone():
+            fate = "killed" if service.send_sigkill else "left running"
+            self.report(
+                "note", f"{service.name}: {self.family.names()} still there after {service.stop_timeout:g} s: {fate}"
+            )
+            self.outcome = self.outcome if self.outcome.result else Outcome("timeout")
+        if service.send_sigkill:
+            yield from self._kill_rest()
+
+    def _kill_rest(self) -> Part[None]:
+        """FinalKillSignal=, again and again: what was forked while it was being sent hears it, too."""
+        service = self.service
+        final = (service.final_kill_signal,)
+        self.limit(service.stop_timeout)
+        while not self._gone() and time.monotonic() < self.deadline:
+            if service.kill_mode == "process":
+                self.signal_main(final)
+            else:
+                self.family.signal_all(final, self._reader())
+            if not self._gone():
+                self.handle((yield self.deadline))
+
+    def _reader(self) -> tuple[str, ...]:
+        """The logger that reads the service's output: it ends with its last writer, and hears the last words so."""
+        service = self.service
+        if service.standard_output is None or service.standard_output.kind not in ("journal", "syslog"):
+            return ()
+        return log.reader(service.syslog_identifier or service.name)
+
+    def _gone(self) -> bool:
+        return self._main_gone() if self.service.kill_mode == "process" else self.family.childless()
+
+    def _main_gone(self) -> bool:
+        return all(pid == 0 or pid in self.exits for pid in (self.main, self.control))
+
+    def _clean_up(self) -> None:
+        service = self.service
+        if service.pid_file:
+            pidfile.remove(service.pid_path, self.main)
+        self.main = self.control = 0
+        self.exits.clear()
+        if service.runtime_directory:
+            from initkit.run import leftovers
+
+            restarted = self.then == "start" or (not self.stopping and will_restart(service, self.outcome))
+            leftovers.remove(service, restarted=restarted)
+
+    # --- and again ------------------------------------------------------------------------------------------------
+
+    def _restarts(self) -> bool:
+        service, outcome = self.service, self.outcome
+        if self.stopping or not will_restart(service, outcome):
+            if self.then != "start":
+                self._tell_end()
+            return False
+        interval, burst = service.start_limit_interval, service.start_limit_burst
+        next_start = time.monotonic() + service.restart_sec
+        self._starts = tuple(each for each in self._starts if each > next_start - interval)
+        if interval > 0 and 0 < burst <= len(self._starts):
+            self._fail(f"{service.name}: {outcome}; not restarted: {burst} starts within {interval:g} s")
+            return False
+        text = f"{service.name}: {outcome}; restarted in {service.restart_sec:g} s"
+        self.report("restarting", f"{outcome.exit_status} {text}")
+        return True
+
+    def _pause(self) -> Part[None]:
+        self.limit(self.service.restart_sec)
+        self.enter("auto-restart")
+        while not self.stopping and time.monotonic() < self.deadline:
+            self.handle((yield self.deadline))
+        self.restarts += not self.stopping
+
+    def _again(self) -> Part[bool]:
+        """After a stop that was asked for: whether a start is to follow, now or when it is asked for."""
+        self.deadline = INFINITY
+        if self.then == "wait":
+            self.rest()
+        while self.then == "wait":
+            self.handle((yield INFINITY))
+        if self.then != "start":
+            return False
+        self.stopping, self.then, self.restarts, self._starts = False, "", 0, ()
+        return True
+
+    def rest(self) -> None:
+        """Be down."""
+        self.enter("inactive" if self.outcome.clean else "failed")
+
+    def _fail(self, text: str) -> None:
+        self.report("failed", f"{self.outcome.exit_status} {text}")
+
+    def _tell_end(self) -> None:
+        name, outcome = self.service.name, self.outcome
+        if outcome.result == "exec-condition":
+            self.report("skipped", f"{name}: skipped: ExecCondition= {outcome}")
+        elif not outcome.clean:
+            self._fail(f"{name}: {outcome}")
+        elif not self.ready:
+            self._fail(f"{name}: stopped before it was ready")
+
+    def _succeeds(self, command: Command, *, main: bool = False) -> Part[bool]:
+        status = yield from self.command(command)
+        if status and not self.ending and not (main and success(self.service, status)):
+            self.outcome = Outcome(result_of(self.service, status), status, f"{command.path} failed")
+        return not self.ending

@@ -1,0 +1,71 @@
+"""Reading the files that a service's output goes to."""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from initkit.settings.service import Service
+
+MOST = 128 * 1024  # bytes that are read at once
+
+
+def path_of(service: Service, stream: str) -> str:
+    """The file that "stdout" or "stderr" goes to; empty when it goes elsewhere."""
+    output, error = service.standard_output, service.standard_error
+    found = output if stream == "stdout" or error is None or error.kind == "inherit" else error
+    return found.target if found is not None and found.kind in ("file", "append", "truncate") else ""
+
+
+def open_file(path: str) -> int:
+    """A descriptor to read a log by. Its folder may be the service's user's, who must not lead us elsewhere.
+
+    Raises:
+        OSError: when it cannot be opened, or is no ordinary file.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY)
+    if os.fstat(fd).st_mode & 0o170000 != 0o100000:  # S_ISREG
+        os.close(fd)
+        raise OSError(22, "is no ordinary file", path)
+    return fd
+
+
+def part(path: str, offset: int, length: int) -> tuple[bytes, int]:
+    """So many bytes from an offset on, at most `MOST`, and the file's size.
+
+    Raises:
+        OSError: when it cannot be read.
+    """
+    fd = open_file(path)
+    try:
+        return os.pread(fd, min(length, MOST), offset), os.fstat(fd).st_size
+    finally:
+        os.close(fd)
+
+
+def tail(path: str, lines: int, *, whole: bool = False) -> tuple[list[str], int]:
+    """The last lines (the `whole` ones only), as far as they are within the last `MOST` bytes; and where they end.
+
+    Raises:
+        OSError: when it cannot be read.
+    """
+    fd = open_file(path)
+    try:
+        size = os.fstat(fd).st_size
+        data = os.pread(fd, min(size, MOST), max(0, size - MOST))
+    finally:
+        os.close(fd)
+    found = data.split(b"\n")
+    if whole:
+        size -= len(found[-1])
+    if whole or found[-1] == b"":
+        found.pop()
+    if size > MOST and len(found) > 1:
+        del found[0]  # its beginning is not there
+    return [text(each) for each in found[len(found) - min(lines, len(found)) :]], size
+
+
+def text(line: bytes) -> str:
+    """A line for a protocol that has no bytes."""
+    return line.decode("utf-8", "replace")

@@ -1,0 +1,173 @@
+"""An event loop for a process that must stay small: poll(2) over a few descriptors, one deadline, no wake-up without
+cause."""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]  # `signal` costs an `enum`
+import os
+import select
+import time
+
+from initkit.settings.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable
+    from typing import Any
+
+    #: What a task yields is when it wants to be woken at the latest (`time.monotonic`, inf: never); what it gets is an
+    #: event, None when that time has come.
+    Task = Generator["float", "Event | None", int]
+
+INFINITY = float("inf")
+_LONGEST = 2**31 - 1  # milliseconds: poll(2) takes an int
+
+
+class Event(Record):
+    """Something that happened: "exit" (pid, wait status), "signal" (number), "notify", "exec" (pid), "control", "wake".
+
+    It is for the task that is called `to`, for all of them where that is None.
+    """
+
+    kind: str
+    number: int = 0
+    status: int = 0
+    to: object = None
+
+
+class _Run:
+    """A task under way, and until when it waits."""
+
+    def __init__(self, task: Task, deadline: float) -> None:
+        self.task, self.deadline = task, deadline
+
+
+class Loop:
+    """Runs tasks: feeds them events from signals, dying children and descriptors until they return.
+
+    `owners` tells which task is to hear of a child's death, by pid; where it says nothing, all are. `listener` is the
+    task that is to hear of signals, None for all of them.
+    """
+
+    listener: object = None
+
+    def __init__(self, signals: Iterable[int], owners: dict[int, Any] | None = None) -> None:
+        self.owners: dict[int, Any] = {} if owners is None else owners
+        self._runs: dict[object, _Run] = {}
+        self._woken: list[object] = []
+        self._readers: dict[int, Callable[[], Iterable[Event]]] = {}
+        self._due: dict[Callable[[], Iterable[Event]], float] = {}
+        self._ready: dict[int, int] = {}  # descriptors of this turn that are still to be read
+        self._poll = select.poll()
+        self._wakeup, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.watch(self._wakeup, self._signals)
+        _signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+        for number in {*signals, _signal.SIGCHLD}:
+            _signal.signal(number, _nothing)
+            _signal.siginterrupt(number, False)
+
+    def watch(self, fd: int, read: Callable[[], Iterable[Event]]) -> None:
+        """Call `read` for events whenever `fd` can be read."""
+        self._readers[fd] = read
+        self._poll.register(fd, select.POLLIN)
+
+    def unwatch(self, fd: int) -> None:
+        """Forget `fd`, which stays open."""
+        del self._readers[fd]
+        self._poll.unregister(fd)
+        self._ready.pop(fd, None)  # its number may be another's before this turn is over
+
+    def interest(self, fd: int, events: int) -> None:
+        """Wake up for these events of `fd` instead (`select.POLLIN`, `select.POLLOUT`); hang-ups are always told."""
+        self._poll.modify(fd, events)
+
+    def at(self, due: Callable[[], Iterable[Event]], when: float) -> None:
+        """Call `due` for events once that time has come (`time.monotonic`); inf: never."""
+        if when == INFINITY:
+            self._due.pop(due, None)
+        else:
+            self._due[due] = when
+
+    def add(self, name: object, task: Task) -> None:
+        """Drive another task as well, while `run` goes on; events reach it by this name."""
+        self._runs[name] = _Run(task, next(task))
+
+    def wake(self, name: object) -> None:
+        """Let a task look at what has been changed for it, as soon as those that run have come to rest."""
+        if name not in self._woken:
+            self._woken.append(name)
+
+    def run(self, task: Task, name: object = None) -> int:
+        """Drive the task to its end, and the others as long; returns what it returns."""
+        try:
+            self._runs[name] = _Run(task, next(task))
+            while True:
+                self._send_wakes()
+                for event in self._wait(min([each.deadline for each in self._runs.values()])):
+                    self._send(event)
+                    self._send_wakes()
+                self._send_late()
+        except StopIteration as end:
+            return int(end.value)
+        finally:
+            self._runs.clear()
+
+    def _send(self, event: Event) -> None:
+        for run in self._runs.values() if event.to is None else filter(None, (self._runs.get(event.to),)):
+            run.deadline = run.task.send(event)
+
+    def _send_wakes(self) -> None:
+        while self._woken:
+            self._send(Event("wake", to=self._woken.pop(0)))
+
+    def _send_late(self) -> None:
+        """To those whose time has come, however much else there was."""
+        late = [run for run in self._runs.values() if run.deadline != INFINITY]
+        if late:
+            now = time.monotonic()
+            for run in late:
+                if run.deadline <= now:
+                    run.deadline = run.task.send(None)
+                    self._send_wakes()
+
+    def _wait(self, deadline: float) -> Iterable[Event]:
+        timeout = None
+        first = min(deadline, *self._due.values()) if self._due else deadline
+        if first != INFINITY:
+            timeout = min(_LONGEST, max(0, int((first - time.monotonic()) * 1000) + 1)) if first > 0 else 0
+        self._ready = dict(self._poll.poll(timeout))
+        for fd in tuple(self._ready):
+            if self._ready.pop(fd, None) is not None:
+                yield from self._readers[fd]()
+        if self._due:
+            yield from self._overdue()
+
+    def _overdue(self) -> Iterable[Event]:
+        now = time.monotonic()
+        for due in [due for due, when in self._due.items() if when <= now]:
+            if self._due.pop(due, None) is not None:
+                yield from due()
+
+    def _signals(self) -> Iterable[Event]:
+        received = set(os.read(self._wakeup, 4096))
+        # Deaths first: a stop that arrives with the death of the program finds it dead.
+        if _signal.SIGCHLD in received:
+            yield from reap(self.owners)
+        for number in sorted(received - {_signal.SIGCHLD}):
+            yield Event("signal", number, to=self.listener)
+
+
+def reap(owners: dict[int, Any]) -> Iterable[Event]:
+    """An event for every child that has died, of one's own or adopted, to its owner, who has it no longer."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        yield Event("exit", pid, status, owners.pop(pid, None))
+
+
+def _nothing(number: int, frame: object) -> None:
+    """The wake-up descriptor tells."""

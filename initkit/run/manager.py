@@ -1,0 +1,245 @@
+"""The manager of one supervised service: what clients ask for, as wishes that its life fulfils."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from initkit.run import family, identity, logs
+from initkit.run.api import Fault
+from initkit.run.loop import INFINITY
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from initkit.run.api import Answered, Done
+    from initkit.run.life import Life
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_HERTZ = os.sysconf("SC_CLK_TCK")
+_UP = ("active", "reloading")
+_DOWN = ("inactive", "failed")
+_COMMAND = 256  # characters of a command line that are shown
+
+
+class _Wish:
+    """Something asked for that is not done yet. A start has `begun` when the life that it asked for has; a reload is
+    over when so many of them (`number`) are."""
+
+    def __init__(self, what: str, done: Done, *, begun: bool = False, number: int = 0) -> None:
+        self.what, self.done, self.begun, self.number = what, done, begun, number
+
+
+class LifeManager:
+    """Drives a `Life`: see `initkit.run.api.Manager`."""
+
+    def __init__(self, life: Life) -> None:
+        self.life = life
+        self._service = life.service
+        self._name = life.service.name
+        self._wishes: list[_Wish] = []
+        self._told: list[Callable[[str], None]] = []
+        self._seen = life.state
+        life.changed = self._changed
+
+    def names(self) -> list[str]:
+        """The one service."""
+        return [self._name]
+
+    # --- wishes ---------------------------------------------------------------------------------------------------
+
+    def start(self, name: str, done: Done) -> None:
+        """Start it; done when it is ready."""
+        life = self.life
+        if life.state in _UP and not life.stopping:
+            done(None)
+        elif life.stopping and not life.then:
+            done(Fault("StartFailed", name=name, status=1, reason=f"{name}: is being stopped"))
+        else:
+            if life.stopping:
+                life.then = "start"
+            self._wishes.append(_Wish("start", done, begun=life.state == "activating" and not life.stopping))
+
+    def stop(self, name: str, done: Done, *, stay: bool = False) -> None:
+        """Stop it; done when nothing is left. Unless it is to `stay`, the manager ends, and is done then."""
+        life = self.life
+        if life.state in _DOWN and (stay or life.then != "wait"):
+            done(None)
+            return
+        self._wishes.append(_Wish("stop", done))
+        if life.then or not life.stopping:
+            life.stopping, life.then = True, "wait" if stay else ""
+
+    def restart(self, name: str, done: Done) -> None:
+        """Stop and start it; done when it is ready."""
+        life = self.life
+        if life.stopping and not life.then:
+            done(Fault("StartFailed", name=name, status=1, reason=f"{name}: is being stopped"))
+            return
+        life.stopping, life.then = True, "start"
+        self._wishes.append(_Wish("start", done))
+
+    def reload(self, name: str, done: Done) -> None:
+        """Reload it; done when ExecReload= has ended, or READY=1 has come."""
+        life = self.life
+        if not (self._service.exec_reload or self._service.type == "notify-reload"):
+            done(Fault("ReloadFailed", name=name, reason=f"{name}: has no way to reload: ExecReload= is not set"))
+        elif life.state not in _UP or life.stopping:
+            done(Fault("ReloadFailed", name=name, reason=f"{name}: is not active"))
+        else:
+            life.reloads += 1
+            self._wishes.append(_Wish("reload", done, number=life.reloads))
+
+    def quit(self) -> None:
+        """Stop it, and end."""
+        self.life.stopping, self.life.then = True, ""
+
+    def kill(self, name: str, signal: int, whom: str) -> None:
+        """Signal the main process, or all; none is no fault when all are meant."""
+        if whom == "all":
+            self.life.family.signal_all((signal,))
+            return
+        found = identity.stat(self._main()) if self._main() else None
+        if found is None:
+            raise Fault("NotRunning", name=name)
+        family.send(found, (signal,))
+
+    def _main(self) -> int:
+        return self.life.main if self.life.main not in self.life.exits else 0
+
+    # --- what comes of them ---------------------------------------------------------------------------------------
+
+    def subscribe(self, told: Callable[[str], None]) -> Callable[[], None]:
+        """Call `told` at every change."""
+        self._told.append(told)
+        return lambda: self._told.remove(told) if told in self._told else None
+
+    def _changed(self) -> None:
+        state = self.life.state
+        if state != self._seen or state in _DOWN:  # where a manager that waits comes to its end
+            self._seen = state
+            wishes, self._wishes = self._wishes, []
+            for wish in wishes:
+                fulfilled, fault = self._judged(wish, state)
+                if fulfilled:
+                    wish.done(fault)
+                else:
+                    self._wishes.append(wish)
+        for told in tuple(self._told):
+            told(self._name)
+
+    def _judged(self, wish: _Wish, state: str) -> tuple[bool, Fault | None]:
+        """Whether a wish is over now that the service is in another state, and what is wrong."""
+        if wish.what == "stop":
+            return state in (*_DOWN, "activating"), self._survivors() if state in _DOWN else None
+        if wish.what == "reload":
+            if wish.number <= self.life.reloaded and state in _UP:
+                reason = self.life.reload_fault
+                return True, Fault("ReloadFailed", name=self._name, reason=reason) if reason else None
+            over = state not in _UP
+            return over, Fault("ReloadFailed", name=self._name, reason=f"{self._name}: has ended") if over else None
+        if state == "activating":
+            wish.begun = True
+        if state == "active":
+            return wish.begun, None
+        if state in (*_DOWN, "auto-restart") and (wish.begun or state in _DOWN):
+            return True, self._not_started()
+        return False, None
+
+    def _not_started(self) -> Fault | None:
+        outcome = self.life.last
+        if outcome.result == "exec-condition":
+            return None  # skipped, which is what was wanted
+        reason = f"{self._name}: {'stopped before it was ready' if outcome.clean else outcome}"
+        return Fault("StartFailed", name=self._name, status=outcome.exit_status or 1, reason=reason)
+
+    def _survivors(self) -> Fault | None:
+        if self._service.kill_mode in ("process", "none") or self.life.family.childless():
+            return None  # what these modes leave is meant to be left
+        left = [f"{_comm(each.pid)}[{each.pid}]" for each in self.life.family.members()]
+        return Fault("StopFailed", name=self._name, survivors=left) if left else None
+
+    # --- what there is to know ------------------------------------------------------------------------------------
+
+    def status(self, name: str) -> dict[str, Any]:
+        """The service's state."""
+        life = self.life
+        found = self.life.family.quickly()
+        pids = {each.pid for each in found}
+        usage = [_usage(each.pid) for each in found]
+        told = life.last.variables()
+        waiting = life.state not in ("active", "inactive", "failed")
+        limit = life.deadline if waiting else INFINITY
+        return {
+            "name": name,
+            "description": self._service.description,
+            "state": life.state,
+            "result": told["SERVICE_RESULT"],
+            "since": int(life.since * 1e6),
+            "mainPid": self._main() or None,
+            "processes": [
+                {"pid": each.pid, "parent": each.parent if each.parent in pids else 0, "command": _command(each.pid)}
+                for each in found
+            ],
+            "memory": sum(memory for memory, _ in usage),
+            "cpu": sum(cpu for _, cpu in usage),
+            "restarts": life.restarts,
+            "exitCode": told.get("EXIT_CODE"),
+            "exitStatus": told.get("EXIT_STATUS"),
+            "statusText": life.status_text or None,
+            "waitingFor": self._waiting_for() or None,
+            "deadline": None if limit == INFINITY else int((time.time() + limit - time.monotonic()) * 1e6),
+            "commands": self.commands(name),
+        }
+
+    def _waiting_for(self) -> str:
+        life, kind = self.life, self._service.type
+        if life.state in ("active", *_DOWN):
+            return ""
+        if life.state == "auto-restart":
+            return "its restart"
+        if life.control and life.control not in life.exits:
+            return f"{_comm(life.control)}[{life.control}] to end"
+        if life.state == "deactivating":
+            return f"{self.life.family.names()} to end"
+        if kind == "forking":
+            return f"the PID file {self._service.pid_path}"
+        if kind == "oneshot":
+            return f"{_comm(life.main)}[{life.main}] to end" if life.main else ""
+        return "READY=1" if kind.startswith("notify") else "its program"
+
+    def log_path(self, name: str, stream: str) -> str:
+        """The file that the output goes to."""
+        return logs.path_of(self._service, stream)
+
+    def commands(self, name: str) -> list[str]:
+        """None that this process could tell of by itself."""
+        return []
+
+    def call(self, name: str, command: str, arguments: list[str], done: Answered) -> None:
+        """Ask the service's own process, where it answers."""
+        from initkit.run.relay import Relay
+
+        Relay(self.life.loop, self._service, command, arguments, done)
+
+
+def _comm(pid: int) -> str:
+    return identity.read(f"/proc/{pid}/comm").strip() or "?"
+
+
+def _command(pid: int) -> str:
+    """A process's command line, or its name where it has none."""
+    line = identity.read(f"/proc/{pid}/cmdline")[:_COMMAND].rstrip("\0").replace("\0", " ")
+    return (line or f"[{_comm(pid)}]").encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _usage(pid: int) -> tuple[int, int]:
+    """Resident memory in bytes, and CPU time in microseconds: proc(5)."""
+    pages = identity.read(f"/proc/{pid}/statm").split()
+    text = identity.read(f"/proc/{pid}/stat")
+    fields = text[text.rfind(")") + 2 :].split()
+    if len(pages) < 2 or len(fields) < 13:
+        return 0, 0  # it has just gone
+    return int(pages[1]) * _PAGE, (int(fields[11]) + int(fields[12])) * 1_000_000 // _HERTZ

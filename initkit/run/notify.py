@@ -1,0 +1,61 @@
+"""The other end of sd_notify(3): the socket that a service tells its state to where no systemd listens."""
+
+from __future__ import annotations
+
+import _socket
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SIZE = 4096
+_CREDENTIALS = 12  # struct ucred: pid, uid, gid
+_MOST_FDS = 64
+
+
+class NotifySocket:
+    """A datagram socket with a name that the kernel chooses, unix(7) "Autobind": it is reached from a chroot, by every
+    user, and leaves no file behind. Who may say what is decided by the sender's pid."""
+
+    def __init__(self) -> None:
+        self._socket = _socket.socket(
+            _socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC | _socket.SOCK_NONBLOCK
+        )
+        self._socket.setsockopt(_socket.SOL_SOCKET, _socket.SO_PASSCRED, 1)
+        self._socket.bind("")
+        self.address = "@" + self._socket.getsockname()[1:].decode()  # $NOTIFY_SOCKET
+
+    def fileno(self) -> int:
+        """The descriptor, to wait on."""
+        return self._socket.fileno()
+
+    def messages(self) -> Iterator[tuple[int, int, dict[str, str]]]:
+        """What has arrived: (pid and uid of the sender, its assignments). Descriptors that come along are closed, which
+        is what BARRIER=1 waits for."""
+        space = _socket.CMSG_SPACE(_CREDENTIALS) + _socket.CMSG_SPACE(4 * _MOST_FDS)
+        while True:
+            try:
+                data, ancillary, flags, _ = self._socket.recvmsg(_SIZE, space, _socket.MSG_CMSG_CLOEXEC)
+            except BlockingIOError:
+                return
+            pid, uid = 0, -1
+            for level, kind, content in ancillary:
+                numbers = [int.from_bytes(content[at : at + 4], sys.byteorder) for at in range(0, len(content) - 3, 4)]
+                if level == _socket.SOL_SOCKET and kind == _socket.SCM_CREDENTIALS:
+                    pid, uid, _ = numbers
+                elif level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
+                    for fd in numbers:
+                        os.close(fd)
+            if not flags & _socket.MSG_TRUNC:
+                yield pid, uid, _fields(data)
+
+    def close(self) -> None:
+        """Close it."""
+        self._socket.close()
+
+
+def _fields(data: bytes) -> dict[str, str]:
+    lines = data.decode("utf-8", "replace").split("\n")
+    return dict(line.split("=", 1) for line in lines if "=" in line)

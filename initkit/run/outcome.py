@@ -1,0 +1,108 @@
+"""How a life of a service ended, and what follows from it: systemd.service(5), Restart= and SuccessExitStatus=."""
+
+from __future__ import annotations
+
+import os
+
+from initkit.settings.record import Record
+from initkit.settings.values import write_signal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from initkit.settings.service import Service
+
+# Ends by these signals are clean unless the settings say otherwise: SIGHUP, SIGINT, SIGPIPE, SIGTERM.
+_CLEAN_SIGNALS = (1, 2, 13, 15)
+
+#: Results that say more than how the main process ended.
+_CAUSES = {"timeout": "took too long", "watchdog": "gave no sign of life in time", "protocol": ""}
+
+#: Restart= -> the results ($SERVICE_RESULT) that it restarts after: the table in systemd.service(5).
+_RESTARTED_AFTER = {
+    "no": (),
+    "on-success": ("success",),
+    "on-failure": ("exit-code", "signal", "core-dump", "timeout", "watchdog", "protocol"),
+    "on-abnormal": ("signal", "core-dump", "timeout", "watchdog", "protocol"),
+    "on-abort": ("signal", "core-dump"),
+    "on-watchdog": ("watchdog",),
+    "always": ("success", "exit-code", "signal", "core-dump", "timeout", "watchdog", "protocol"),
+}
+
+
+class Outcome(Record):
+    """`result` in $SERVICE_RESULT's words ("" while there is none), the main process's wait status, and a remark."""
+
+    result: str = ""
+    status: int | None = None
+    note: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.result)
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing went wrong."""
+        return self.result in ("", "success", "exec-condition")
+
+    @property
+    def exit_status(self) -> int:
+        """What a runner in the foreground exits with."""
+        if self.clean:
+            return 0
+        return 1 if self.status is None else shell_status(self.status) or 1
+
+    def variables(self) -> dict[str, str]:
+        """$SERVICE_RESULT, $EXIT_CODE and $EXIT_STATUS: systemd.exec(5)."""
+        found = {"SERVICE_RESULT": self.result or "success"}
+        if self.status is not None:
+            exited = os.WIFEXITED(self.status)
+            found["EXIT_CODE"] = "exited" if exited else "dumped" if os.WCOREDUMP(self.status) else "killed"
+            found["EXIT_STATUS"] = (
+                str(os.WEXITSTATUS(self.status))
+                if exited
+                else write_signal(os.WTERMSIG(self.status)).removeprefix("SIG")
+            )
+        return found
+
+    def __str__(self) -> str:
+        said = _CAUSES.get(self.result, "" if self.status is None else ended(self.status))
+        return ": ".join(filter(None, (self.note, said))) or self.result
+
+
+def ended(status: int) -> str:
+    """A wait status in words."""
+    if os.WIFEXITED(status):
+        return f"exited with status {os.WEXITSTATUS(status)}"
+    return f"killed by {write_signal(os.WTERMSIG(status))}"
+
+
+def shell_status(status: int) -> int:
+    """A wait status as sh(1) tells it in $?."""
+    return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+
+
+def success(service: Service, status: int) -> bool:
+    """Whether a main process that ended like this ended well: SuccessExitStatus=."""
+    if os.WIFEXITED(status):
+        return os.WEXITSTATUS(status) == 0 or ("status", os.WEXITSTATUS(status)) in service.success_exit_status
+    number = os.WTERMSIG(status)
+    return (number in _CLEAN_SIGNALS and service.type != "oneshot") or ("signal", number) in service.success_exit_status
+
+
+def result_of(service: Service, status: int) -> str:
+    """$SERVICE_RESULT of a program that ended like this: systemd.exec(5)."""
+    if success(service, status):
+        return "success"
+    return "exit-code" if os.WIFEXITED(status) else "core-dump" if os.WCOREDUMP(status) else "signal"
+
+
+def will_restart(service: Service, outcome: Outcome) -> bool:
+    """Whether Restart= and its exceptions want another life."""
+    if outcome.status is not None:
+        exited = os.WIFEXITED(outcome.status)
+        how = ("status", os.WEXITSTATUS(outcome.status)) if exited else ("signal", os.WTERMSIG(outcome.status))
+        if how in service.restart_prevent_exit_status:
+            return False
+        if how in service.restart_force_exit_status:
+            return True
+    return outcome.result in _RESTARTED_AFTER[service.restart]

@@ -1,0 +1,91 @@
+"""Starting a program of a service in a child process."""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]  # `signal` costs an `enum`
+import os
+
+from initkit.plan.process import base_environment
+from initkit.plan.step import Process
+from initkit.run.perform import StepError, perform
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from initkit.plan.step import Step
+    from initkit.settings.service import Service
+
+
+def spawn(
+    service: Service,
+    steps: tuple[Step, ...],
+    variables: Mapping[str, str],
+    *,
+    output: int | None = None,
+    fds: tuple[int, ...] = (),
+) -> tuple[int, int]:
+    """Fork, and perform the steps in the child, in a session of its own.
+
+    Returns its pid and a pipe that closes when the program is executed; before that it may bring one line: why it was
+    not. `output` is where output goes that the settings send nowhere; `fds` are to be the program's from 3 on.
+    """
+    report, told = os.pipe2(os.O_CLOEXEC)
+    # A signal for the child must not end in a handler of ours: it waits until the child has its own.
+    before = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
+    pid = os.fork()
+    if pid:
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, before)
+        os.close(told)
+        return pid, report
+    status = 255
+    try:
+        _signal.set_wakeup_fd(-1)
+        os.setsid()
+        status = _child(service, steps, variables, output, fds, told)
+    finally:
+        os._exit(status)
+
+
+def _child(
+    service: Service,
+    steps: tuple[Step, ...],
+    variables: Mapping[str, str],
+    output: int | None,
+    fds: tuple[int, ...],
+    told: int,
+) -> int:
+    process = Process(service)
+    process.environment = {**base_environment(service), **variables}
+    if fds:
+        process.environment["LISTEN_PID"] = str(os.getpid())
+    if "WATCHDOG_USEC" in variables:
+        process.environment["WATCHDOG_PID"] = str(os.getpid())
+    process.fds = fds
+    process.default_output = output
+    process.private_fds = (told,) if output is None or output < 3 else (told, output)
+    try:
+        perform(steps, process)
+    except StepError as fault:
+        os.write(told, str(fault).encode("utf-8", "replace")[:4000])
+        return fault.status
+    except SystemExit as end:
+        return ended_callable(end)
+    return 255
+
+
+def ended_callable(end: SystemExit) -> int:
+    """The exit status of a callable that is done, as sys.exit makes it."""
+    import sys
+
+    status = 1
+    if end.code is None or isinstance(end.code, int):
+        status = (end.code or 0) & 0xFF
+    else:
+        print(end.code, file=sys.stderr)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            pass
+    return status

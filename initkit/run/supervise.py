@@ -1,0 +1,95 @@
+"""Staying as the service's parent."""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]  # `signal` costs an `enum`
+import sys
+
+from initkit.errors import InitkitError
+from initkit.run import detect
+from initkit.run.life import Life
+from initkit.run.loop import Loop
+from initkit.run.perform import listen_fds
+from initkit.run.waiting import STOP
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from initkit.run.api import Manager
+    from initkit.run.control import Server
+    from initkit.settings.service import Service
+
+
+def foreground(service: Service, caller: detect.Surroundings) -> int:
+    """Supervise in the foreground; returns the exit status of the service's last life."""
+    # A terminal that goes takes the service with it; a supervisor or a container means the program.
+    hangup = "forward" if caller.who in (detect.SUPERVISOR, detect.PID1) else "stop"
+    sockets: dict[str, str] = {}
+    fds = listen_fds(sockets)
+    return supervise(service, _complain, fds=fds, sockets=sockets, hangup=hangup)
+
+
+def supervise(
+    service: Service,
+    report: Callable[[str, str], None],
+    *,
+    output: int | None = None,
+    fds: tuple[int, ...] = (),
+    sockets: dict[str, str] | None = None,
+    hangup: str = "ignore",
+    ended: Callable[[], None] | None = None,
+) -> int:
+    """Look after one service until its last life is over: see `Life`. Nothing is left of it when `ended` is called;
+    then those who asked over the control socket are told.
+
+    Raises:
+        InitkitError: when it cannot be done here.
+    """
+    from initkit.plan import kernel
+
+    try:
+        kernel.become_subreaper()
+        loop = Loop((*STOP, _signal.SIGHUP, _signal.SIGUSR1, _signal.SIGUSR2, _signal.SIGQUIT))
+        life = Life(service, loop, report, output=output, fds=fds, sockets=sockets, hangup=hangup)
+        server = _listen(life)
+        try:
+            return life.supervise()
+        finally:
+            if server:
+                server.withdraw()
+            if ended:
+                ended()
+            if server:
+                life.rest()
+                server.close()
+    except OSError as fault:
+        about = f"{fault.filename}: " if fault.filename else ""
+        raise InitkitError(f"{service.name}: {about}{fault.strerror}") from None
+
+
+def _listen(life: Life) -> Server | None:
+    """The control socket. A service that cannot have one runs all the same."""
+    from initkit.run import control
+
+    def manage() -> Manager:
+        from initkit.run.manager import LifeManager
+
+        return LifeManager(life)
+
+    service = life.service
+    path = control.path_of(service)
+    try:
+        return control.Server(path, life.loop, manage, service.control_group)
+    except BlockingIOError:
+        said = "another manager listens there"
+    except (OSError, LookupError) as fault:
+        said = (fault.strerror if isinstance(fault, OSError) else None) or str(fault)
+    life.report("note", f"{service.name}: no control socket {path}: {said}")
+    return None
+
+
+def _complain(word: str, text: str) -> None:
+    line = text.partition(" ")[2] if word in ("failed", "restarting") else text
+    if line:
+        print(f"initkit: {line}", file=sys.stderr, flush=True)

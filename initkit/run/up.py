@@ -1,0 +1,114 @@
+"""Several services under one manager in the foreground."""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]  # `signal` costs an `enum`
+import os
+
+from initkit.errors import InitkitError
+from initkit.plan import order
+from initkit.run import control, detect, family
+from initkit.run.fleet import Fleet
+from initkit.run.kin import Kin, Roll
+from initkit.run.launch import open_standard_streams
+from initkit.run.life import Life
+from initkit.run.loop import Loop
+from initkit.run.prefix import Output, labels
+from initkit.run.waiting import STOP
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from initkit.run.api import Manager
+    from initkit.settings.service import Service
+
+
+_OVER = ("inactive", "failed", "auto-restart")
+
+
+def up(services: Sequence[Service], name: str) -> int:
+    """Look after these services until none is left to look after; returns the first failure's exit status, else 0.
+
+    `name` is the manager's, which the control socket is called by.
+
+    Raises:
+        SettingsError: when their order is a cycle, or one that is required is missing.
+        InitkitError: when it cannot be done here.
+    """
+    ordered = order.of(services)
+    open_standard_streams()
+    from initkit.plan import kernel
+
+    try:
+        kernel.become_subreaper()
+        return _up(services, ordered, name)
+    except OSError as fault:
+        about = f"{fault.filename}: " if fault.filename else ""
+        raise InitkitError(f"{about}{fault.strerror}") from None
+
+
+def _up(services: Sequence[Service], ordered: order.Order, name: str) -> int:
+    roll = Roll()
+    loop = Loop((*STOP, _signal.SIGHUP, _signal.SIGUSR1, _signal.SIGUSR2, _signal.SIGQUIT), roll.owners)
+    output = Output(loop)
+    before = labels([each.name for each in services])
+    report = _reporter(output.say)
+    hangup = "stop" if detect.surroundings().who == detect.TERMINAL else "forward"
+    sources = {each.name: output.source(before[each.name]) for each in services}
+    lives = {
+        each.name: Life(each, loop, report, output=sources[each.name].sink, hangup="forward", kin=Kin(roll))
+        for each in services
+    }
+    fleet = Fleet(list(lives.values()), ordered, loop, output.say, hangup)
+    fleet.subscribe(lambda name: sources[name].finish() if lives[name].state in _OVER else None)
+    server = _listen(services[0].runtime_root, name, loop, fleet, output.say)
+    try:
+        return loop.run(fleet.run(), fleet)
+    finally:
+        _end_strays(roll, output.say)
+        output.close()
+        if server:
+            server.withdraw()
+            server.close()
+
+
+def _reporter(say: Callable[[str], None]) -> Callable[[str, str], None]:
+    def report(word: str, text: str) -> None:
+        line = text.partition(" ")[2] if word in ("failed", "restarting") else text
+        if line:
+            say(line)
+
+    return report
+
+
+def _listen(root: str, name: str, loop: Loop, manager: Manager, say: Callable[[str], None]) -> control.Server | None:
+    """The control socket. Services run all the same where there can be none."""
+    path = f"{root}/initkit/{name}.sock"
+    try:
+        return control.Server(path, loop, lambda: manager)
+    except BlockingIOError:
+        said = "another manager listens there"
+    except OSError as fault:
+        said = fault.strerror or str(fault)
+    say(f"no control socket {path}: {said}")
+    return None
+
+
+def _end_strays(roll: Roll, say: Callable[[str], None]) -> None:
+    """End orphans that have left their service's session and environment: nothing outlives its manager unnamed."""
+    strays = roll.strays()
+    if not strays:
+        return
+    say(f"{family.listed(strays)} of no service known: killed")
+    while strays:
+        try:
+            for each in strays:
+                family.send(each, (_signal.SIGKILL,))
+        except PermissionError:
+            say("not all of them can be signalled: another user's")
+            return
+        for each in strays:
+            if each.parent == os.getpid():
+                os.waitpid(each.pid, 0)
+        strays = roll.strays()

@@ -1,0 +1,450 @@
+"""`Service`: one service's settings, frozen, typed and resolved; the only thing that flows between initkit's parts."""
+
+from __future__ import annotations
+
+from initkit.errors import SettingsError
+from initkit.settings import command, directives, specifiers, syntax, values
+from initkit.settings.record import Record
+from initkit.settings.rows import Many, One, Row
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any, ClassVar
+
+
+#: The section of initkit's own settings: `[initkit]` in TOML, `X-Initkit-…` keys in a unit file.
+OWN = "initkit"
+_KEPT = (*directives.SECTIONS, OWN)
+
+
+class Entry(Record):
+    """One assignment, in a unit file's grammar whatever file it came from.
+
+    `key` is the directive's name, `spelled` what the file calls it where that is something else; `line` is 1-based, 0
+    when not known.
+    """
+
+    section: str
+    key: str
+    value: str
+    file: str = ""
+    line: int = 0
+    spelled: str = ""
+
+    @property
+    def where(self) -> str:
+        """For messages: "file:line", "file" where the line is not known."""
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+    @property
+    def shown(self) -> str:
+        """The value for messages: in quotes, on one line, not too long."""
+        text = '"' + "".join(char if char.isprintable() else repr(char)[1:-1] for char in self.value) + '"'
+        return text if len(text) <= 100 else f"{text[:80]}…{text[-15:]}"
+
+    def error(self, expected: str, hint: str = "") -> SettingsError:
+        """The error that this assignment deserves."""
+        return SettingsError(f"{self.spelled or self.key} = {self.shown}: {expected}", where=self.where, hint=hint)
+
+
+class OptionalPath(Record):
+    """A path with a leading `-`, which forgives its absence (EnvironmentFile=, WorkingDirectory=)."""
+
+    path: str
+    optional: bool = False
+
+
+class Directory(Record):
+    """A name under RuntimeDirectory= and its kin, with the symlinks that shall point to it."""
+
+    path: str
+    links: tuple[str, ...] = ()
+
+
+def _words(text: str, expand: Callable[[str], str]) -> Iterator[str]:
+    return (expand(word) for word in syntax.split(text))
+
+
+def _units(text: str, expand: Callable[[str], str]) -> Iterator[str]:
+    # Escapes are part of a unit's name: dev-disk-by\x2dlabel-data.device
+    return (values.unit(word) for word in _words(text.replace("\\", "\\\\"), expand))
+
+
+def _documents(text: str, expand: Callable[[str], str]) -> Iterator[str]:
+    return (values.document(word) for word in _words(text, expand))
+
+
+def _names(text: str, expand: Callable[[str], str]) -> Iterator[str]:
+    return (values.variable(word) for word in _words(text, expand))
+
+
+def _environment_files(text: str, expand: Callable[[str], str]) -> Iterator[OptionalPath]:
+    yield _optional_path(expand(text))
+
+
+def _optional_path(text: str) -> OptionalPath:
+    return OptionalPath(values.path(text.removeprefix("-")), text.startswith("-"))
+
+
+def _working_directory(text: str) -> OptionalPath:
+    bare = text.removeprefix("-")
+    return OptionalPath("~", text.startswith("-")) if bare == "~" else _optional_path(text)
+
+
+def _groups(text: str, expand: Callable[[str], str]) -> Iterator[str]:
+    return (values.user(word) for word in _words(text, expand))
+
+
+def _directories(text: str, expand: Callable[[str], str]) -> Iterator[Directory]:
+    for word in syntax.split(text):
+        path, _, link = expand(word).partition(":")
+        yield Directory(_relative(path), (_relative(link),) if link else ())
+
+
+def _cpus(text: str, expand: Callable[[str], str]) -> Iterator[int]:
+    return iter(values.cpu_set(text))
+
+
+def _exits(text: str, expand: Callable[[str], str]) -> Iterator[tuple[str, int]]:
+    found = values.exit_set(text)
+    yield from (("status", status) for status in found.statuses)
+    yield from (("signal", number) for number in found.signals)
+
+
+def _timeout(text: str) -> float:
+    return values.time_span(text) or values.INFINITY  # 0 is "no limit" for the timeouts of systemd.service(5)
+
+
+def _pid_file(text: str) -> str:
+    return values.path(text) if text.startswith("/") else _relative(text)
+
+
+def _relative(text: str) -> str:
+    path = values.path(f"/{text}")[1:]
+    if not path or text.startswith("/"):
+        raise ValueError(f"expected a path below the directory, without a leading slash, found {text!r}")
+    return path
+
+
+def _callable(text: str) -> str:
+    module, colon, function = text.partition(":")
+    if not colon or not all(part.isidentifier() for part in (*module.split("."), *function.split("."))):
+        raise ValueError(f"expected package.module:function, found {text!r}")
+    return text
+
+
+class Stream(Record):
+    """Where a standard stream goes: systemd.exec(5)'s word, and what stands after its colon."""
+
+    kind: str
+    target: str = ""
+
+
+_INPUTS = ("null", "tty", "tty-force", "tty-fail", "data", "socket", "fd", "file")
+_OUTPUTS = ("inherit", "null", "tty", "journal", "kmsg", "journal+console", "kmsg+console", "socket", "fd", "file",
+            "append", "truncate", "syslog", "syslog+console")  # fmt: skip
+_FILES = ("file", "append", "truncate")
+
+
+def _input(text: str) -> Stream:
+    return _stream(text, _INPUTS)
+
+
+def _output(text: str) -> Stream:
+    return _stream(text, _OUTPUTS)
+
+
+def _stream(text: str, kinds: tuple[str, ...]) -> Stream:
+    kind, colon, target = text.partition(":")
+    if kind not in kinds or (colon and kind not in ("fd", *_FILES)):
+        known = ", ".join(f"{each}:PATH" if each in _FILES else each for each in kinds)
+        raise ValueError(f"expected one of {known}")
+    if kind in _FILES:
+        if not colon:
+            raise ValueError(f"expected {kind}:PATH with an absolute path")
+        return Stream(kind, values.path(target))
+    return Stream(kind, target)
+
+
+def _text(text: str) -> str:
+    return text
+
+
+class Service:
+    """One service's settings.
+
+    Every attribute below is a row: the directive's value, typed, with specifiers expanded and systemd's default where
+    the settings are silent. A value that cannot be read raises `SettingsError` when it is first asked for; `verify`
+    asks for all of them.
+
+    `name` is the unit's name without its suffix ("app", "app@one"), `path` the settings file, `user` whether this is
+    a service of an ordinary user's rather than the system's.
+    """
+
+    rows: ClassVar[dict[str, Row[Any]]] = {}
+
+    # systemd.unit(5)
+    description = One("Description", _text, "", expand=True)
+    documentation = Many("Documentation", _documents)
+    after = Many("After", _units)
+    before = Many("Before", _units)
+    requires = Many("Requires", _units)
+    wants = Many("Wants", _units)
+    binds_to = Many("BindsTo", _units)
+    part_of = Many("PartOf", _units)
+    start_limit_interval = One("StartLimitIntervalSec", values.time_span, 10.0)
+    start_limit_burst = One("StartLimitBurst", values.integer, 5)
+    wanted_by = Many("WantedBy", _units)
+    required_by = Many("RequiredBy", _units)
+
+    # systemd.service(5)
+    type_set = One("Type", directives.service_type, "")
+    exec_start = Many("ExecStart", command.parse)
+    exec_condition = Many("ExecCondition", command.parse)
+    exec_start_pre = Many("ExecStartPre", command.parse)
+    exec_start_post = Many("ExecStartPost", command.parse)
+    exec_reload = Many("ExecReload", command.parse)
+    exec_stop = Many("ExecStop", command.parse)
+    exec_stop_post = Many("ExecStopPost", command.parse)
+    pid_file = One("PIDFile", _pid_file, "", expand=True)
+    remain_after_exit = One("RemainAfterExit", values.boolean, False)
+    restart = One("Restart", directives.restart, "no")
+    restart_sec = One("RestartSec", values.time_span, 0.1)
+    timeout_start = One("TimeoutStartSec", _timeout, 90.0)
+    timeout_stop = One("TimeoutStopSec", _timeout, 90.0)
+    timeout_both = One("TimeoutSec", _timeout, 90.0)
+    runtime_max = One("RuntimeMaxSec", values.time_span, float("inf"))
+    watchdog = One("WatchdogSec", values.time_span, 0.0)
+    success_exit_status = Many("SuccessExitStatus", _exits)
+    restart_prevent_exit_status = Many("RestartPreventExitStatus", _exits)
+    restart_force_exit_status = Many("RestartForceExitStatus", _exits)
+    notify_access = One("NotifyAccess", directives.notify_access, "")
+
+    # systemd.kill(5)
+    kill_mode = One("KillMode", directives.kill_mode, "control-group")
+    kill_signal = One("KillSignal", values.signal, values.signal("SIGTERM"))
+    restart_kill_signal = One("RestartKillSignal", values.signal, 0)
+    final_kill_signal = One("FinalKillSignal", values.signal, values.signal("SIGKILL"))
+    watchdog_signal = One("WatchdogSignal", values.signal, values.signal("SIGABRT"))
+    reload_signal = One("ReloadSignal", values.signal, values.signal("SIGHUP"))
+    send_sighup = One("SendSIGHUP", values.boolean, False)
+    send_sigkill = One("SendSIGKILL", values.boolean, True)
+
+    # systemd.exec(5)
+    account = One("User", values.user, "", expand=True)
+    group = One("Group", values.user, "", expand=True)
+    supplementary_groups = Many("SupplementaryGroups", _groups)
+    umask = One("UMask", values.mode, 0o022)
+    working_directory = One("WorkingDirectory", _working_directory, OptionalPath("/"), expand=True)
+    root_directory = One("RootDirectory", values.path, "/", expand=True)
+    environment_words = Many("Environment", values.environment)
+    environment_files = Many("EnvironmentFile", _environment_files)
+    pass_environment = Many("PassEnvironment", _names)
+    unset_environment = Many("UnsetEnvironment", _words)
+    nice = One[int | None]("Nice", values.nice, None)
+    oom_score_adjust = One[int | None]("OOMScoreAdjust", values.oom_score, None)
+    io_class = One[int | None]("IOSchedulingClass", values.io_class, None)
+    io_priority = One[int | None]("IOSchedulingPriority", values.io_priority, None)
+    cpu_policy = One[int | None]("CPUSchedulingPolicy", values.cpu_policy, None)
+    cpu_priority = One[int | None]("CPUSchedulingPriority", values.cpu_priority, None)
+    cpu_reset_on_fork = One("CPUSchedulingResetOnFork", values.boolean, False)
+    cpu_affinity = Many("CPUAffinity", _cpus)
+    standard_input = One("StandardInput", _input, Stream("null"), expand=True)
+    standard_output = One[Stream | None]("StandardOutput", _output, None, expand=True)
+    standard_error = One[Stream | None]("StandardError", _output, None, expand=True)
+    tty_path = One("TTYPath", values.path, "/dev/console", expand=True)
+    syslog_identifier = One("SyslogIdentifier", _text, "", expand=True)
+    ignore_sigpipe = One("IgnoreSIGPIPE", values.boolean, True)
+    no_new_privileges = One("NoNewPrivileges", values.boolean, False)
+    runtime_directory = Many("RuntimeDirectory", _directories)
+    state_directory = Many("StateDirectory", _directories)
+    cache_directory = Many("CacheDirectory", _directories)
+    logs_directory = Many("LogsDirectory", _directories)
+    configuration_directory = Many("ConfigurationDirectory", _directories)
+    runtime_directory_mode = One("RuntimeDirectoryMode", values.mode, 0o755)
+    state_directory_mode = One("StateDirectoryMode", values.mode, 0o755)
+    cache_directory_mode = One("CacheDirectoryMode", values.mode, 0o755)
+    logs_directory_mode = One("LogsDirectoryMode", values.mode, 0o755)
+    configuration_directory_mode = One("ConfigurationDirectoryMode", values.mode, 0o755)
+
+    # initkit's own
+    callable = One("Callable", _callable, "")
+    settle = One("SettleSec", values.time_span, 0.5)
+    control_group = One("ControlGroup", values.user, "", expand=True)
+
+    def __init__(self, name: str, path: str, entries: tuple[Entry, ...], *, user: bool = False) -> None:
+        self.__dict__.update(name=name, path=path, entries=entries, user=user)
+        by_key: dict[str, list[Entry]] = {}
+        for entry in entries:
+            if entry.section in _KEPT:  # the tables of single inits have names of their own
+                by_key.setdefault(entry.key, []).append(entry)
+        self.__dict__["_by_key"] = by_key
+
+    if TYPE_CHECKING:
+        name: str
+        path: str
+        entries: tuple[Entry, ...]
+        user: bool
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"Service is frozen: cannot set {name}")
+
+    def __repr__(self) -> str:
+        return f"<Service {self.name} from {self.path}>"
+
+    def assignments(self, key: str) -> list[Entry]:
+        """The assignments of a directive, in the order read."""
+        by_key: dict[str, list[Entry]] = self.__dict__["_by_key"]
+        return by_key.get(key, [])
+
+    def has(self, key: str) -> bool:
+        """Whether the settings give the directive a value."""
+        found = self.assignments(key)
+        return bool(found) and found[-1].value != ""
+
+    def expand(self, text: str) -> str:
+        """`text` with its specifiers (systemd.unit(5)) expanded."""
+        if "%" not in text:
+            return text
+        return specifiers.expand(text, self._lookup)
+
+    def _lookup(self, letter: str) -> str:
+        lookup = self.__dict__.get("_names")
+        if lookup is None:
+            lookup = specifiers.lookup_for(f"{self.name}.service", fragment=self.path, user=self.user)
+            self.__dict__["_names"] = lookup
+        return str(lookup(letter))
+
+    @property
+    def unit(self) -> str:
+        """The full unit name, "app.service"."""
+        return f"{self.name}.service"
+
+    @property
+    def type(self) -> str:
+        """Type=, with systemd's default: oneshot when there is no ExecStart=, else simple."""
+        return self.type_set or ("simple" if self.exec_start or self.callable else "oneshot")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Environment=: the last assignment of a name counts."""
+        return dict(self.environment_words)
+
+    @property
+    def limits(self) -> dict[str, tuple[int, int]]:
+        """LimitX= by X ("NOFILE"): (soft, hard), -1 for "infinity"."""
+        found = ((name, self._limit(f"Limit{name}")) for name in sorted(values.LIMITS))
+        return {name: limit for name, limit in found if limit is not None}
+
+    def _limit(self, key: str) -> tuple[int, int] | None:
+        """The last assignment counts, also an empty one."""
+        limit = None
+        for entry in self.assignments(key):
+            limit = _parsed(entry, lambda text: values.limit(key, text)) if entry.value else None
+        return limit
+
+    @property
+    def stop_timeout(self) -> float:
+        """TimeoutStopSec= in seconds, `inf` for none."""
+        return self._timeout("TimeoutStopSec") or 90.0
+
+    @property
+    def start_timeout(self) -> float:
+        """TimeoutStartSec= in seconds, `inf` for none; a oneshot service has none by default."""
+        return self._timeout("TimeoutStartSec") or (values.INFINITY if self.type == "oneshot" else 90.0)
+
+    def _timeout(self, key: str) -> float | None:
+        """The timeout, where the settings have one: TimeoutSec= sets both, and the last assignment counts."""
+        last = next((each for each in reversed(self.entries) if each.key in (key, "TimeoutSec") and each.value), None)
+        if last is None:
+            return None
+        if last.key == "TimeoutSec":
+            return self.timeout_both
+        return self.timeout_stop if key == "TimeoutStopSec" else self.timeout_start
+
+    @property
+    def runtime_root(self) -> str:
+        """Where files of the running system go: /run, or the user's $XDG_RUNTIME_DIR."""
+        return self.expand("%t")
+
+    @property
+    def pid_path(self) -> str:
+        """The PID file: PIDFile=, else NAME.pid in the runtime directory."""
+        path = self.pid_file or f"{self.name}.pid"
+        return path if path.startswith("/") else f"{self.runtime_root}/{path}"
+
+    def tables(self, init: str) -> list[Entry]:
+        """The settings for one init only: TOML's `[sysv]` and its like."""
+        return [entry for entry in self.entries if entry.section == init]
+
+    def verify(self) -> None:
+        """Check every value, and that they make a service.
+
+        Raises:
+            SettingsError: for the first that cannot be used.
+        """
+        for fault in self.faults():
+            raise fault
+
+    def faults(self) -> Iterator[SettingsError]:
+        """Everything that keeps these settings from being used: wrong values, then what does not make a service."""
+        if self.name.endswith("@"):  # a template: what it says is meant for its instances
+            yield from Service(f"{self.name}instance", self.path, self.entries, user=self.user).faults()
+            return
+        found = False
+        for key in self.__dict__["_by_key"]:
+            try:
+                self._verify_value(key)
+            except SettingsError as fault:
+                found = True
+                yield fault
+        if not found:
+            try:
+                self._verify_start()
+                self._verify_type()
+            except SettingsError as fault:
+                yield fault
+
+    def _verify_value(self, key: str) -> None:
+        row = type(self).rows.get(key)
+        if row is not None:
+            getattr(self, row.attribute)
+            return
+        if key.startswith("Limit") and key.removeprefix("Limit") in values.LIMITS:
+            self._limit(key)
+            return
+        entries = self.assignments(key)
+        known = directives.find(entries[0].section, key)
+        check = known.check() if known else None
+        for entry in entries:
+            if check is not None and entry.value:
+                _parsed(entry, check)
+
+    def _verify_start(self) -> None:
+        if self.callable:
+            if self.exec_start:
+                raise self.assignments("Callable")[-1].error("callable and exec_start exclude each other", "keep one")
+            return
+        if not self.exec_start and not (self.type == "oneshot" and (self.exec_stop or self.has("SuccessAction"))):
+            hint = 'expected exec_start = ["/path/to/program"] (ExecStart=)'
+            raise SettingsError("no program to run", where=self.path, hint=hint)
+        if len(self.exec_start) > 1 and self.type != "oneshot":
+            raise self.assignments("ExecStart")[-1].error(
+                f"expected one command for a service of type {self.type}, found {len(self.exec_start)}",
+                'only type = "oneshot" has several; an empty ExecStart= (in TOML [[], ["/new"]]) drops the ones before',
+            )
+
+    def _verify_type(self) -> None:
+        """What systemd.service(5) refuses."""
+        if self.type == "dbus" and not self.has("BusName"):
+            raise self.assignments("Type")[-1].error('expected bus_name = "…" (BusName=) with this type')
+        if self.type == "oneshot" and self.restart in ("always", "on-success"):
+            raise self.assignments("Restart")[-1].error("not allowed for a service of type oneshot")
+
+
+def _parsed(entry: Entry, parse: Callable[[str], Any]) -> Any:
+    try:
+        return parse(entry.value)
+    except ValueError as fault:
+        raise entry.error(str(fault)) from None

@@ -1,0 +1,207 @@
+"""TOML to entries: every value becomes the text that a unit file would hold, so one text has one meaning in both."""
+
+from __future__ import annotations
+
+import tomllib
+
+from initkit.errors import SettingsError
+from initkit.settings import directives, syntax
+from initkit.settings.service import OWN, Entry
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
+
+def read(text: str, path: str) -> Iterator[Entry]:
+    """The assignments in a TOML file: top-level keys are directives, tables are `[initkit]` and one per init.
+
+    Raises:
+        SettingsError: naming file, line, key and value.
+    """
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as fault:
+        raise _syntax_error(str(fault), path, text) from None
+    except (RecursionError, ValueError) as fault:  # of Python's own: thousands of brackets, or of digits
+        said = "arrays or tables are nested too deeply" if isinstance(fault, RecursionError) else "a number is too long"
+        raise SettingsError(said, where=path) from None
+    yield from entries(document, path, text)
+
+
+def entries(document: Mapping[str, Any], path: str, text: str = "") -> Iterator[Entry]:
+    """The assignments in a TOML document that has been parsed; `text` tells the lines they are in.
+
+    Raises:
+        SettingsError: as `read`.
+    """
+    for key, value in document.items():
+        row = directives.find_toml(key)
+        if row is not None:
+            yield from _entries(row, key, value, path, text)
+        elif isinstance(value, dict) and key == OWN:
+            yield from _own(value, path, text)
+        elif isinstance(value, dict) and directives.is_init(key):
+            yield from _for_init(key, value, path, text)
+        else:
+            raise _unknown(key, value, path, text)
+
+
+def line_of(text: str, key: str, table: str = "") -> int:
+    """The line that assigns `key` (in `table`, "" for the top level); 0 when it is written in some other way."""
+    here = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        header = _header(line)
+        if header:
+            here = header
+            if here == (f"{table}.{key}" if table else key):
+                return number
+        name, equals, _ = line.partition("=")
+        first = name.strip().strip("\"'").split(".")[0].strip()
+        if equals and here == table and first == key:
+            return number
+    return 0
+
+
+def _header(line: str) -> str:
+    """The name of the table that a line begins; "" for other lines, also those of an array."""
+    bare = line.partition("#")[0].strip()
+    name = bare.strip("[] \t")
+    plain = name.replace("_", "").replace("-", "").replace(".", "").isalnum()
+    return name if bare.startswith("[") and bare.endswith("]") and plain else ""
+
+
+def _entries(row: directives.Directive, key: str, value: Any, path: str, text: str, table: str = "") -> Iterator[Entry]:
+    number = line_of(text, key, table)
+    try:
+        for each in _texts(row, value, path, number, key):
+            yield _entry(row.section, row.name, each, path, number, key)
+    except ValueError as fault:  # no unit file can hold it, however it is quoted
+        raise _wrong(key, value, path, number, str(fault)) from None
+
+
+def _entry(section: str, name: str, value: str, path: str, number: int, key: str) -> Entry:
+    """An assignment that a unit file could hold as well: systemd.syntax(7)."""
+    bare = value.strip(syntax.BLANKS)
+    if any(char in bare for char in "\n\r\0") or syntax.ends_open(bare) or not syntax.is_utf8(bare):
+        raise _wrong(key, value, path, number, "expected one line of text that does not end in a backslash")
+    return Entry(section, name, bare, path, number, key)
+
+
+def _texts(row: directives.Directive, value: Any, path: str, number: int, key: str) -> Iterator[str]:
+    """The right-hand sides that say `value` in a unit file."""
+    if value in ([], {}, ""):
+        yield ""
+    elif row.is_command:
+        yield from _commands(row, value, key, path, number)
+    elif row.name == "Environment" and isinstance(value, dict):
+        yield from _environment(value, key, path, number)
+    elif isinstance(value, list) and row.is_list:
+        for each in value:
+            plain = _scalar(row, each, key, path, number)
+            # An empty item resets what was said before, as an empty assignment does.
+            yield syntax.quote(plain) if row.is_words and plain else plain
+    else:
+        yield _scalar(row, value, key, path, number)
+
+
+def _environment(table: dict[str, Any], key: str, path: str, number: int) -> Iterator[str]:
+    for name, value in table.items():
+        if not isinstance(value, str | int | float) or isinstance(value, bool):
+            raise _wrong(f"{key}.{name}", value, path, number, "expected a string")
+        yield syntax.quote(f"{name}={value}")
+
+
+def _commands(row: directives.Directive, value: Any, key: str, path: str, number: int) -> Iterator[str]:
+    listed = isinstance(value, list)
+    commands = value if listed and all(isinstance(each, list) for each in value) else [value]
+    for words in commands:
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+            raise _wrong(key, words, path, number, f"expected {row.expected}")
+        yield " ".join(map(_word, words))  # no words: what was said before is reset
+
+
+def _word(word: str) -> str:
+    """The first word keeps its prefixes; a lone `;` is a word here, not a separator."""
+    return r"\;" if word == ";" else syntax.quote(word)
+
+
+def _scalar(row: directives.Directive, value: Any, key: str, path: str, number: int) -> str:
+    if isinstance(value, bool) and not row.is_text and row.kind in ("BOOLEAN", "OTHER", "CONDITION", "NAMESPACES"):
+        return "yes" if value else "no"
+    if isinstance(value, str):
+        return value
+    number_fits = row.kind not in ("BOOLEAN", "MODE") and not row.is_text
+    if isinstance(value, int | float) and not isinstance(value, bool) and number_fits:
+        return str(value)
+    raise _wrong(key, value, path, number, f"expected {row.expected}")
+
+
+def _own(table: dict[str, Any], path: str, text: str) -> Iterator[Entry]:
+    for key, value in table.items():
+        row = directives.find_own_toml(key)
+        if row is None:
+            near = directives.nearest(key, (each.toml for each in directives.own()))
+            shown = Entry("", key, _shown(value)).shown
+            number = line_of(text, key, OWN)
+            raise SettingsError(
+                f"unknown setting {key} = {shown} in [{OWN}]",
+                where=f"{path}:{number}" if number else path,
+                hint=near and f"did you mean {near}?",
+            )
+        yield from _entries(row, key, value, path, text, OWN)
+
+
+def _for_init(init: str, table: dict[str, Any], path: str, text: str) -> Iterator[Entry]:
+    for key, value in table.items():
+        number = line_of(text, key, init)
+        if not key.isidentifier():
+            raise _wrong(key, value, path, number, f"expected the name of a setting in [{init}]")
+        for each in value if isinstance(value, list) else [value]:
+            if not isinstance(each, str | int | float):
+                raise _wrong(key, value, path, number, "expected one line of text, or an array of such")
+            shown = ("yes" if each else "no") if isinstance(each, bool) else str(each)
+            yield _entry(init, directives.camel(key), shown, path, number, key)
+
+
+def _wrong(key: str, value: Any, path: str, number: int, expected: str) -> SettingsError:
+    return Entry("", key, _shown(value), path, number, key).error(expected)
+
+
+def _shown(value: Any) -> str:
+    """A value as TOML has it, more or less."""
+    try:
+        return ("true" if value else "false") if isinstance(value, bool) else str(value)
+    except (RecursionError, ValueError):  # nested too deeply, or a number that is too long to be written
+        return "…"
+
+
+def _unknown(key: str, value: Any, path: str, text: str) -> SettingsError:
+    number = line_of(text, key)
+    where = f"{path}:{number}" if number else path
+    if isinstance(value, dict):
+        return SettingsError(
+            f"unknown table [{key}]",
+            where=where,
+            hint="directives stand at the top level; tables are [initkit] and one per init",
+        )
+    near = directives.nearest(key, (row.toml for row in directives.every()))
+    shown = Entry("", key, _shown(value), path, number, key).shown
+    return SettingsError(f"unknown directive {key} = {shown}", where=where, hint=near and f"did you mean {near}?")
+
+
+def _syntax_error(message: str, path: str, text: str) -> SettingsError:
+    """tomllib says "Expected … (at line 3, column 7)": put the place in front, as in every other message."""
+    said, _, place = message.partition(" (at line ")
+    number = place.split(",")[0]
+    lines = text.splitlines()
+    line = lines[int(number) - 1].strip() if number.isdigit() and 0 < int(number) <= len(lines) else ""
+    where = f"{path}:{number}" if number.isdigit() else path
+    if said.startswith("Cannot "):  # "overwrite a value", "declare a table twice"
+        name = line.partition("=")[0].strip()
+        first = line_of(text, name.strip("\"'"))
+        also = f", first in line {first}" if first and str(first) != number else ""
+        return SettingsError(f"{name or said}: assigned twice{also}", where=where, hint="keep one of them")
+    found = f", found {line[:60]!r}" if line else ""
+    return SettingsError(f"not TOML: {said[:1].lower()}{said[1:]}{found}", where=where)

@@ -1,0 +1,247 @@
+"""`initkit status`: for people, for programs, and again and again."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from run.harness import PATIENCE, Services, alive, lines, until
+
+from .ways import at_terminal, initkit, written
+
+_FIELDS = {
+    "name",
+    "description",
+    "state",
+    "result",
+    "since",
+    "mainPid",
+    "processes",
+    "memory",
+    "cpu",
+    "restarts",
+    "commands",
+}
+_SUPERVISED = "Restart=always\nRestartSec=0"
+
+
+def told(services: Services, unit: Path) -> dict[str, object]:
+    """As programs see it."""
+    found: dict[str, object] = json.loads(initkit(services, "status", unit, "--json").stdout)
+    return found
+
+
+def test_for_people(services: Services) -> None:
+    out = services.out / "ready"
+    inner = services.script(f"echo >> {out}; exec sleep 1002")
+    script = services.script(f"sh -c 'sleep 1001 & {inner} & wait' &\nexec sleep 1003")
+    unit = services.unit(f"ExecStart={script}", unit="Description=Sleeps a lot")
+    assert initkit(services, "start", unit).returncode == 0
+    written(out)
+    pid = services.pid(unit)
+    until(lambda: "sleep" in Path(f"/proc/{pid}/comm").read_text())
+    shown = initkit(services, "status", unit)
+    text = shown.stdout
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert text.startswith(f"● {unit.stem} - Sleeps a lot\n      State: active since ") and " ago\n" in text
+    assert f"   Main PID: {pid}\n" in text and "     Memory: " in text and "        CPU: " in text
+    tree = text.partition("  Processes:\n")[2].splitlines()
+    assert tree[0] == f"    └─{pid} sleep 1003"
+    assert tree[1].startswith("      └─") and "sh -c sleep 1001 &" in tree[1]
+    assert tree[2].startswith("        ├─") and tree[2].endswith(" sleep 1001")
+    assert tree[3].startswith("        └─") and tree[3].endswith(" sleep 1002")
+    assert "\x1b" not in text
+
+
+def test_exit_statuses(services: Services) -> None:
+    """LSB: 0 running, 1 dead while the PID file is there, 3 stopped, 4 unknown."""
+    unit = services.unit(f"ExecStart={services.script('exec sleep 1000')}")
+    assert initkit(services, "status", unit).returncode == 3
+    assert initkit(services, "start", unit).returncode == 0
+    assert initkit(services, "status", unit).returncode == 0
+    pid = services.pid(unit)
+    os.kill(pid, 9)
+    until(lambda: not alive(pid))
+    dead = initkit(services, "status", unit)
+    assert dead.returncode == 1 and "State: failed" in dead.stdout
+    assert initkit(services, "stop", unit).returncode == 0
+    assert initkit(services, "status", unit).returncode == 3
+    unknown = initkit(services, "status", "./nowhere.toml")
+    assert (unknown.returncode, unknown.stderr.count("\n")) == (4, 1)
+
+
+@pytest.mark.parametrize("settings", ["", _SUPERVISED])
+def test_for_programs(services: Services, settings: str) -> None:
+    unit = services.unit(f"ExecStart={services.script('sleep 1000 & wait')}\n{settings}", unit="Description=Sleeps")
+    before = told(services, unit)
+    assert (before["state"], before["processes"], before["memory"]) == ("inactive", [], 0)
+    assert initkit(services, "start", unit).returncode == 0
+    until(lambda: len(told(services, unit)["processes"]) == 2)  # type: ignore[arg-type]
+    during = told(services, unit)
+    assert set(during) >= _FIELDS
+    assert (during["name"], during["description"], during["state"]) == (unit.stem, "Sleeps", "active")
+    main, child = during["processes"]  # type: ignore[misc]
+    assert main["pid"] == during["mainPid"] and main["parent"] == 0 and child["parent"] == main["pid"]
+    assert child["command"] == "sleep 1000" and during["memory"] > 0  # type: ignore[operator]
+    initkit(services, "stop", unit)
+
+
+def test_what_a_manager_knows(services: Services) -> None:
+    out = services.out / "pids"
+    program = services.python(
+        f"""
+open({str(out)!r}, "a").write(f"{{os.getpid()}}\\n")
+notify("READY=1", "STATUS=Serving \\x1b[31mred\\x1b[0m")
+time.sleep(1000)
+"""
+    )
+    unit = services.unit(f"ExecStart={program}\nType=notify\n{_SUPERVISED}")
+    assert initkit(services, "start", unit).returncode == 0
+    os.kill(int(written(out)[0]), 9)
+    written(out, 2)
+    until(lambda: told(services, unit)["state"] == "active")
+    shown = initkit(services, "status", unit)
+    assert shown.returncode == 0
+    assert "   Restarts: 1\n" in shown.stdout
+    assert "     Status: Serving �[31mred�[0m\n" in shown.stdout
+    assert "  Last exit: killed, KILL\n" in shown.stdout
+    assert initkit(services, "stop", unit).returncode == 0
+
+
+def test_a_manager_that_was_killed(services: Services) -> None:
+    """The truth is told of what it has left, which goes when it is stopped."""
+    out = services.out / "pid"
+    pid_file = services.folder / "main.pid"
+    script = services.script(f"echo $$ >> {out}; exec sleep 1000")
+    unit = services.unit(f"ExecStart={script}\n{_SUPERVISED}\nPIDFile={pid_file}")
+    assert initkit(services, "start", unit).returncode == 0
+    main, manager = int(written(out)[0]), services.pid(unit)
+    os.kill(manager, 9)
+    until(lambda: not alive(manager))
+    shown = initkit(services, "status", unit)
+    assert (shown.returncode, f"Main PID: {main}" in shown.stdout) == (0, True)
+    assert initkit(services, "stop", unit).returncode == 0
+    assert not alive(main)
+    assert initkit(services, "status", unit).returncode == 3
+
+
+def test_all_of_them(services: Services) -> None:
+    script = services.script("exec sleep 1000")
+    units = [
+        services.unit(f"ExecStart={script}\n{settings}", name=name)
+        for name, settings in (("a", ""), ("b", _SUPERVISED))
+    ]
+    for unit in units:
+        assert initkit(services, "start", unit).returncode == 0
+    os.kill(services.pid(units[0]), 9)
+    until(lambda: not alive(services.pid(units[0])))
+    shown = initkit(services, "status")
+    found = {line.split()[0]: line.split()[1] for line in shown.stdout.splitlines()}
+    assert shown.returncode == 0 and found.pop("SERVICE") == "STATE"
+    assert {name: state for name, state in found.items() if name.startswith(services.prefix)} == {
+        units[0].stem: "failed",
+        units[1].stem: "active",
+    }
+    listed = {each["name"]: each for each in json.loads(initkit(services, "status", "--json").stdout)}
+    assert listed[units[1].stem]["state"] == "active"
+    for unit in units:
+        assert initkit(services, "stop", unit).returncode == 0
+    assert services.prefix not in initkit(services, "status").stdout
+
+
+# --- at a terminal ---------------------------------------------------------------------------------------------------
+
+
+def test_colours(services: Services) -> None:
+    unit = services.unit(f"ExecStart={services.script('exec sleep 1000')}")
+    assert initkit(services, "start", unit).returncode == 0
+    for environment, coloured in (({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)):
+        for argv in (["status", unit], ["status"]):
+            terminal = at_terminal(services, *argv, **environment)
+            try:
+                assert terminal.wait() == 0
+                assert ("\x1b[32mactive\x1b[0m" in terminal.text) == coloured, terminal.text
+                assert ("\x1b" in terminal.text) == coloured
+            finally:
+                terminal.close()
+    assert initkit(services, "stop", unit).returncode == 0
+
+
+def test_watch_redraws_at_a_terminal(services: Services) -> None:
+    out = services.out / "ready"
+    slow = services.script(f"trap 'sleep 1.5; exit' TERM; echo >> {out}; while :; do sleep 1000 & wait; done")
+    unit = services.unit(f"ExecStart={slow}\n{_SUPERVISED}\nKillMode=mixed\nTimeoutStopSec=1min")
+    assert initkit(services, "start", unit).returncode == 0
+    written(out)
+    terminal = at_terminal(services, "status", unit, "--watch")
+    try:
+        terminal.read("active")
+        assert initkit(services, "stop", unit).returncode == 0
+        assert "deactivating" in terminal.read("inactive")
+        assert (
+            "Waiting for: " in terminal.text
+            and "5" in terminal.text.partition("Waiting for: ")[2].partition(" left")[0]
+        )
+        assert terminal.text.count("\x1b[H\x1b[2J") >= 3
+        terminal.type("\x03")
+        assert terminal.wait() == 3
+    finally:
+        terminal.close()
+
+
+@pytest.mark.parametrize("settings", ["", _SUPERVISED])
+def test_watch_in_a_pipe(services: Services, settings: str) -> None:
+    """A line for every change, and nothing of the time that passes."""
+    unit = services.unit(f"ExecStart={services.script('exec sleep 1000')}\n{settings}")
+    path = services.out / "watched"
+    with path.open("w") as file:
+        words = [sys.executable, "-m", "initkit", "status", str(unit), "--watch", "--json"]
+        watch = subprocess.Popen(words, env=services.environment(), stdout=file)
+
+    def states() -> list[str]:
+        found = [json.loads(line)["state"] for line in lines(path) if line.endswith("}")]
+        return [state for at, state in enumerate(found) if at == 0 or found[at - 1] != state]
+
+    try:
+        until(lambda: states() == ["inactive"])
+        assert initkit(services, "start", unit).returncode == 0
+        until(lambda: states()[-1] == "active")
+        assert initkit(services, "stop", unit).returncode == 0
+        until(lambda: states()[-1] == "inactive" and len(states()) >= 3)
+        assert len(lines(path)) < 15
+    finally:
+        watch.terminate()
+        watch.wait(PATIENCE)
+
+
+def test_status_is_light(services: Services) -> None:
+    """`initkit status APP` loads nothing that costs more than it gives, with a manager and without."""
+    heavy = {
+        "re",
+        "json",
+        "socket",
+        "subprocess",
+        "argparse",
+        "typing",
+        "dataclasses",
+        "enum",
+        "logging",
+        "ctypes",
+        "threading",
+    }
+    for settings in ("", _SUPERVISED):
+        unit = services.unit(f"ExecStart={services.script('exec sleep 1000')}\n{settings}")
+        assert initkit(services, "start", unit).returncode == 0
+        code = f"import sys; sys.path[:0] = [{services.environment()['PYTHONPATH']!r}]\nfrom initkit.cli import main\n"
+        code += "main(sys.argv[1:])\nprint('loaded', *sys.modules)"
+        done = subprocess.run(
+            [sys.executable, "-IS", "-c", code, "status", str(unit)],
+            env=services.environment(), capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert "State: active" in done.stdout
+        assert not heavy & set(done.stdout.rpartition("loaded")[2].split())
+        assert initkit(services, "stop", unit).returncode == 0

@@ -1,0 +1,22 @@
+"""The fixture that starts real services."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from .harness import Services, adopt_orphans
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _orphans() -> None:
+    adopt_orphans()
+
+
+@pytest.fixture
+def services() -> Iterator[Services]:
+    """A place for services; when the test is over, nothing of them is left."""
+    made = Services()
+    yield made
+    made.close()

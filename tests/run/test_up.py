@@ -1,0 +1,441 @@
+"""Several services under one manager: their order, their processes, their output."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from initkit.run import client
+
+from .harness import PATIENCE, Services, alive, finish, lines, until
+
+SLEEP = "ExecStart=/bin/sleep 1000"
+
+
+class Up:
+    """`initkit up`, and what is known of it."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self.name = f"{services.prefix}up"
+        self.log = services.out / "log"
+        self.units: list[Path] = []
+
+    def add(self, name: str, service: str, unit: str = "") -> str:
+        """One more service: its full name. In `unit`, @x@ stands for that of the service x."""
+        full = re.sub(r"@(\w+)@", rf"{self.services.prefix}\1.service", unit)
+        self.units.append(self.services.unit(service, unit=full, name=name))
+        return self.units[-1].stem
+
+    def say(self, word: str) -> str:
+        """A command that adds a word to the log."""
+        return f"/bin/sh -c 'echo {word} >> {self.log}'"
+
+    def start(self, **more: Any) -> subprocess.Popen[str]:
+        """Start them all."""
+        given = {"env": self.services.environment(), "stdin": subprocess.DEVNULL, "text": True}
+        given |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more}
+        words = [sys.executable, "-m", "initkit", "up", "--name", self.name, *map(str, self.units)]
+        return subprocess.Popen(words, **given)
+
+    def run(self) -> tuple[int, str, str]:
+        """Start them all, to their end: exit status, output, errors."""
+        process = self.start()
+        out, err = process.communicate(timeout=PATIENCE)
+        return process.returncode, out, err
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        return client.call(f"{self.services.runtime}/initkit/{self.name}.sock", method, parameters, timeout=PATIENCE)
+
+    def states(self) -> dict[str, str]:
+        """The services' states by name; nothing while there is no manager."""
+        try:
+            found = self.call("List")["services"]
+        except client.NoManager:
+            return {}
+        return {each["name"].removeprefix(self.services.prefix): each["state"] for each in found}
+
+    def pid(self, name: str) -> int:
+        found: int = self.call("Status", name=self.services.prefix + name)["service"]["mainPid"]
+        return found
+
+    def wait_for(self, **states: str) -> None:
+        until(lambda: states.items() <= self.states().items(), f"{states}, not {self.states()}")
+
+
+@pytest.fixture
+def up(services: Services) -> Up:
+    return Up(services)
+
+
+def logged(up: Up, name: str) -> str:
+    """Settings of a service that logs its start and its end."""
+    return f"ExecStartPre={up.say(f'+{name}')}\n{SLEEP}\nExecStopPost={up.say(f'-{name}')}"
+
+
+def test_start_in_order_and_stop_in_reverse_order(up: Up) -> None:
+    up.add("c", logged(up, "c"), "After=@b@\nRequires=@b@")
+    up.add("a", logged(up, "a"), "Before=@b@")
+    up.add("b", logged(up, "b"))
+    running = up.start()
+    up.wait_for(a="active", b="active", c="active")
+    assert lines(up.log) == ["+a", "+b", "+c"]
+    assert finish(running) == (0, "", "")
+    assert lines(up.log) == ["+a", "+b", "+c", "-c", "-b", "-a"]
+    assert not up.services.started()
+
+
+def test_a_notify_service_is_waited_for(up: Up) -> None:
+    gate = up.services.out / "gate"
+    program = up.services.python(
+        f"while not os.path.exists({str(gate)!r}):\n    time.sleep(0.01)\nnotify('READY=1')\ntime.sleep(1000)"
+    )
+    up.add("db", f"Type=notify\nExecStart={program}")
+    up.add("web", SLEEP, "After=@db@")
+    up.add("other", SLEEP)
+    running = up.start()
+    up.wait_for(db="activating", web="inactive", other="active")
+    gate.touch()
+    up.wait_for(db="active", web="active")
+    assert finish(running)[0] == 0
+
+
+def test_start_in_parallel_what_may_be(up: Up) -> None:
+    here, there = up.services.out / "here", up.services.out / "there"
+    for name, mine, other in (("a", here, there), ("b", there, here)):
+        meeting = up.services.script(f"touch {mine}; while ! [ -e {other} ]; do sleep 0.01; done")
+        up.add(name, f"ExecStartPre={meeting}\n{SLEEP}", "Requires=@a@ @b@")
+    running = up.start()
+    up.wait_for(a="active", b="active")
+    assert finish(running)[0] == 0
+
+
+def test_cycle(up: Up) -> None:
+    a, b, c = (up.add(name, SLEEP, f"After=@{other}@") for name, other in ("ab", "bc", "ca"))
+    up.add("d", SLEEP, "After=@a@")
+    assert up.run() == (78, "", f"initkit: the order is a cycle: {a} after {b} after {c} after {a}\n")
+
+
+def test_required_service_that_is_not_there(up: Up) -> None:
+    up.add("web", SLEEP, "Requires=@db@")
+    status, _, err = up.run()
+    assert status == 78
+    assert err.count("\n") == 1
+    assert f"{up.services.prefix}db.service is not among the services" in err
+
+
+def test_failed_requirement(up: Up) -> None:
+    db = up.add("db", "Type=oneshot\nExecStart=/bin/sh -c 'exit 3'")
+    web = up.add("web", logged(up, "web"), "After=@db@\nRequires=@db@")
+    top = up.add("top", logged(up, "top"), "After=@web@\nRequires=@web@")
+    up.add("wish", f"Type=oneshot\nExecStart={up.say('wish')}", "After=@db@\nWants=@db@")
+    status, out, err = up.run()
+    assert (status, out) == (3, "")
+    assert sorted(err.splitlines()) == sorted(
+        [
+            f"initkit: {db}: /bin/sh failed: exited with status 3",
+            f"initkit: {web}: not started: {db}.service, which it needs, has failed",
+            f"initkit: {top}: not started: {web}.service, which it needs, has failed",
+        ]
+    )
+    assert lines(up.log) == ["wish"]
+
+
+def test_failed_requirement_of_one_that_is_up(up: Up) -> None:
+    gate = up.services.out / "gate"
+    failing = up.services.script(f"while ! [ -e {gate} ]; do sleep 0.01; done; exit 3")
+    db = up.add("db", f"Type=oneshot\nExecStart={failing}")
+    web = up.add("web", logged(up, "web"), "Requires=@db@")
+    running = up.start()
+    up.wait_for(web="active")
+    gate.touch()
+    _, err = running.communicate(timeout=PATIENCE)
+    assert running.returncode == 3
+    assert f"initkit: {web}: stopped: {db}.service, which it needs, has failed\n" in err
+    assert lines(up.log) == ["+web", "-web"]
+
+
+def test_bound_service_ends_with_the_other(up: Up) -> None:
+    up.add("db", SLEEP)
+    up.add("bound", SLEEP, "After=@db@\nBindsTo=@db@")
+    up.add("needs", SLEEP, "After=@db@\nRequires=@db@")
+    running = up.start()
+    up.wait_for(db="active", bound="active", needs="active")
+    os.kill(up.pid("db"), signal.SIGKILL)
+    up.wait_for(db="failed", bound="inactive", needs="active")
+    status, _, err = finish(running)
+    assert status == 128 + signal.SIGKILL
+    assert f"bound: stopped: {up.services.prefix}db.service, which it needs, has failed\n" in err
+
+
+def test_ends_when_nothing_is_left(up: Up) -> None:
+    for name in "ab":
+        up.add(name, f"Type=oneshot\nExecStart={up.say(name)}")
+    assert up.run() == (0, "", "")
+    assert sorted(lines(up.log)) == ["a", "b"]
+
+
+def test_restart_after_a_crash(up: Up) -> None:
+    up.add("a", f"{SLEEP}\nRestart=always\nRestartSec=0")
+    up.add("b", SLEEP)
+    running = up.start()
+    up.wait_for(a="active", b="active")
+    before, other = up.pid("a"), up.pid("b")
+    os.kill(before, signal.SIGKILL)
+    until(lambda: up.states()["a"] == "active" and up.pid("a") != before)
+    assert up.pid("b") == other
+    assert finish(running)[0] == 0
+
+
+# --- processes --------------------------------------------------------------------------------------------------------
+
+
+def orphan_of(services: Services, file: Path) -> str:
+    """A program that leaves a process in another session, which nobody is the parent of and SIGTERM does not end."""
+    deep = services.script(f"trap '' TERM; echo $$ > {file}; while :; do sleep 1000; done")
+    return services.script(f"setsid sh -c '{deep} & exit 0'; exec sleep 1000")
+
+
+def test_orphan_goes_with_its_own_service(up: Up) -> None:
+    files = {name: up.services.out / name for name in "ab"}
+    for name, file in files.items():
+        up.add(name, f"ExecStart={orphan_of(up.services, file)}\nTimeoutStopSec=1")
+    running = up.start()
+    until(lambda: all(lines(file) for file in files.values()))
+    deep = {name: int(lines(file)[0]) for name, file in files.items()}
+    up.call("Stop", name=up.services.prefix + "a")
+    assert not alive(deep["a"])
+    assert alive(deep["b"])
+    assert up.states() == {"a": "failed", "b": "active"}  # TimeoutStopSec= is over
+    finish(running)
+    assert not up.services.started()
+
+
+def test_processes_of_each(up: Up) -> None:
+    files = {name: up.services.out / name for name in "ab"}
+    for name, file in files.items():
+        up.add(name, f"ExecStart={orphan_of(up.services, file)}\nKillSignal=SIGKILL")
+    running = up.start()
+    until(lambda: all(lines(file) for file in files.values()))
+    for name, file in files.items():
+        shown = up.call("Status", name=up.services.prefix + name)["service"]["processes"]
+        other = files["b" if name == "a" else "a"]
+        pids = {each["pid"] for each in shown}
+        assert int(lines(file)[0]) in pids
+        assert int(lines(other)[0]) not in pids
+    finish(running)
+
+
+def test_process_that_nobody_can_tell_the_service_of(up: Up) -> None:
+    file = up.services.out / "pid"
+    stray = up.services.script(f"echo $$ > {file}.new; mv {file}.new {file}; exec sleep 1000")
+    leaving = f"setsid env -i sh -c '{stray} & exit 0'; exec sleep 1000"
+    up.add("a", f"ExecStart={up.services.script(leaving)}")
+    running = up.start()
+    until(file.exists)
+    status, _, err = finish(running)
+    assert status == 0
+    assert re.fullmatch(r"initkit: sleep\[\d+\] of no service known: killed\n", err)
+    assert not up.services.started()
+
+
+def test_forking_services(up: Up) -> None:
+    """Their main processes are orphans that the manager adopts: each is its own service's."""
+    for name in "ab":
+        file = up.services.out / f"{name}.pid"
+        program = up.services.script(f"setsid sleep 1000 & echo $! > {file}.new; mv {file}.new {file}")
+        up.add(name, f"Type=forking\nPIDFile={file}\nExecStart={program}")
+    up.add("without", f"Type=forking\nExecStart={up.services.script('setsid sleep 1000 & exit 0')}")
+    running = up.start()
+    up.wait_for(a="active", b="active", without="active")
+    pids = {name: up.pid(name) for name in ("a", "b", "without")}
+    assert len(set(pids.values())) == 3
+    os.kill(pids["a"], signal.SIGKILL)
+    up.wait_for(a="failed", b="active", without="active")
+    assert finish(running)[0] == 128 + signal.SIGKILL
+    assert not up.services.started()
+
+
+def test_idle_manager_does_not_wake_up(up: Up, tmp_path: Path) -> None:
+    for name in "abc":
+        up.add(name, SLEEP)
+    running = up.start()
+    up.wait_for(a="active", b="active", c="active")
+    trace = tmp_path / "trace"
+    strace = subprocess.Popen(["strace", "-o", trace, "-p", str(running.pid)], stderr=subprocess.PIPE, text=True)
+    assert strace.stderr
+    assert "attached" in strace.stderr.readline()
+    up.pid("a")
+
+    def at_rest() -> bool:
+        found = re.search(r"^accept4\(.* = (\d+)\n", trace.read_text(), re.MULTILINE)
+        text = trace.read_text()[found.end() :] if found else ""
+        return found is not None and f"\nclose({found[1]})" in text and text.endswith(", -1")
+
+    until(at_rest, "the end of that call")
+    before = trace.read_text()
+    with pytest.raises(subprocess.TimeoutExpired):
+        running.wait(2)
+    assert trace.read_text() == before
+    finish(running)
+    strace.wait(PATIENCE)
+
+
+def test_invocation_id(up: Up) -> None:
+    found = [up.services.probe() for _ in "ab"]
+    for name, (command, _) in zip("ab", found, strict=True):
+        up.add(name, f"ExecStart={command}")
+    running = up.start()
+    until(lambda: all(path.exists() for _, path in found))
+    ids = [re.findall(rb"INVOCATION_ID=([0-9a-f]{32})\0", Path(f"{path}.environ").read_bytes()) for _, path in found]
+    assert [len(each) for each in ids] == [1, 1]
+    assert ids[0] != ids[1]
+    finish(running)
+
+
+def test_fifty_services(up: Up) -> None:
+    for number in range(50):
+        up.add(f"n{number}", SLEEP, f"After=@n{number - 10}@" if number >= 10 else "")
+    running = up.start()
+    until(lambda: list(up.states().values()) == ["active"] * 50)
+    assert len(up.services.started()) == 51
+    assert finish(running) == (0, "", "")
+    assert not up.services.started()
+
+
+# --- output -----------------------------------------------------------------------------------------------------------
+
+
+def test_lines_are_whole_and_prefixed(up: Up) -> None:
+    half = 'i=0; while [ $i -lt 200 ]; do printf "first "; printf "%s half\\n" $i; i=$((i+1)); done'
+    for name in ("a", "long"):
+        up.add(name, f"Type=oneshot\nExecStart={up.services.script(f'{half}; printf end >&2')}")
+    status, out, err = up.run()
+    assert (status, err) == (0, "")
+    prefix = up.services.prefix
+    expected = [*(f"first {number} half" for number in range(200)), "end"]
+    assert len(out.splitlines()) == 2 * len(expected)
+    for label in (f"{prefix}a    | ", f"{prefix}long | "):
+        assert [line.removeprefix(label) for line in out.splitlines() if line.startswith(label)] == expected
+
+
+def test_a_last_line_without_end_is_not_the_next_ones_beginning(up: Up) -> None:
+    program = up.services.script("printf partial; exit 1")
+    up.add("a", f"ExecStart={program}\nRestart=on-failure\nRestartSec=0", "StartLimitBurst=3")
+    status, out, _ = up.run()
+    assert (status, out) == (1, f"{up.services.prefix}a | partial\n" * 3)
+
+
+def test_a_line_without_end_is_bounded(up: Up) -> None:
+    endless = up.services.script("head -c 100000 /dev/zero | tr '\\0' x")
+    up.add("a", f"Type=oneshot\nExecStart={endless}")
+    _, out, _ = up.run()
+    pieces = [line.partition(" | ")[2] for line in out.splitlines()]
+    assert "".join(pieces) == "x" * 100000
+    assert max(map(len, pieces)) <= 16 * 1024
+
+
+def test_reader_that_reads_nothing(up: Up) -> None:
+    """The services that write wait for it; the manager and the others do not."""
+    up.add("flood", "ExecStart=/usr/bin/yes")
+    up.add("quiet", SLEEP)
+    source, sink = os.pipe()
+    running = up.start(stdout=sink)
+    os.close(sink)
+    up.wait_for(flood="active", quiet="active")
+    up.call("Stop", name=up.services.prefix + "quiet")
+    assert up.states()["quiet"] == "inactive"
+    running.send_signal(signal.SIGTERM)
+    assert running.wait(PATIENCE) == 0
+    os.close(source)
+
+
+@pytest.mark.parametrize(("variables", "coloured"), [({"TERM": "xterm"}, True), ({"NO_COLOR": "1"}, False)])
+def test_colours_on_a_terminal_only(up: Up, variables: dict[str, str], coloured: bool) -> None:
+    up.add("a", "Type=oneshot\nExecStart=/bin/echo hello")
+    leader, follower = pty.openpty()
+    running = up.start(stdout=follower, env=up.services.environment(variables))
+    assert running.wait(PATIENCE) == 0
+    found = os.read(leader, 1000).decode()
+    os.close(leader)
+    os.close(follower)
+    label = f"{up.services.prefix}a | "
+    assert found == (f"\x1b[36m{label}\x1b[0mhello\r\n" if coloured else f"{label}hello\r\n")
+
+
+# --- control ----------------------------------------------------------------------------------------------------------
+
+
+def test_stop_start_and_restart_by_name(up: Up) -> None:
+    db = up.add("db", SLEEP)
+    up.add("part", SLEEP, "After=@db@\nPartOf=@db@")
+    up.add("other", SLEEP)
+    running = up.start()
+    up.wait_for(db="active", part="active", other="active")
+    before = {name: up.pid(name) for name in ("db", "part", "other")}
+    up.call("Restart", name=db)
+    up.wait_for(db="active", part="active", other="active")
+    after = {name: up.pid(name) for name in before}
+    assert [name for name in before if before[name] == after[name]] == ["other"]
+    up.call("Stop", name=db)
+    up.wait_for(db="inactive", part="inactive", other="active")
+    up.call("Start", name=up.services.prefix + "part")
+    up.wait_for(db="inactive", part="active")
+    with pytest.raises(client.RemoteError, match="NoSuchService"):
+        up.call("Status", name="nobody")
+    assert finish(running)[0] == 0
+
+
+def test_start_brings_what_is_needed(up: Up) -> None:
+    db = up.add("db", SLEEP)
+    web = up.add("web", SLEEP, "After=@db@\nRequires=@db@")
+    up.add("other", SLEEP)
+    running = up.start()
+    up.wait_for(db="active", web="active", other="active")
+    up.call("Stop", name=db)
+    up.wait_for(db="inactive", web="inactive")
+    up.call("Start", name=web)
+    up.wait_for(db="active", web="active")
+    assert finish(running)[0] == 0
+
+
+# --- which services ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def in_folder(up: Up) -> Callable[[], subprocess.CompletedProcess[str]]:
+    """`initkit up` without files, in the folder of the settings."""
+
+    def run() -> subprocess.CompletedProcess[str]:
+        words = [sys.executable, "-m", "initkit", "up", "--name", up.name]
+        return subprocess.run(
+            words, cwd=up.services.folder, env=up.services.environment(), capture_output=True, text=True, check=False
+        )
+
+    return run
+
+
+def test_all_of_the_folder(up: Up, in_folder: Callable[[], subprocess.CompletedProcess[str]]) -> None:
+    up.add("unit", f"Type=oneshot\nExecStart={up.say('unit')}")
+    up.add("template@", f"Type=oneshot\nExecStart={up.say('template')}")
+    toml = f'type = "oneshot"\nexec_start = ["/bin/sh", "-c", "echo toml >> {up.log}"]\n'
+    (up.services.folder / f"{up.services.prefix}other.toml").write_text(toml)
+    (up.services.folder / "pyproject.toml").write_text("[project]\nname = 'x'\n")
+    done = in_folder()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(lines(up.log)) == ["toml", "unit"]
+
+
+def test_nothing_in_the_folder(in_folder: Callable[[], subprocess.CompletedProcess[str]]) -> None:
+    done = in_folder()
+    assert done.returncode == 78
+    assert done.stderr.startswith("initkit: no settings here (")
