@@ -5,9 +5,9 @@ from __future__ import annotations
 import _signal  # type: ignore[import-not-found]  # `signal` costs an `enum`
 
 from initkit.run.api import Fault
+from initkit.run.hearing import STOP
 from initkit.run.loop import INFINITY, Event
 from initkit.run.manager import LifeManager
-from initkit.run.waiting import STOP
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

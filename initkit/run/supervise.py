@@ -7,10 +7,10 @@ import sys
 
 from initkit.errors import InitkitError
 from initkit.run import detect
+from initkit.run.hearing import STOP
 from initkit.run.life import Life
 from initkit.run.loop import Loop
 from initkit.run.perform import listen_fds
-from initkit.run.waiting import STOP
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

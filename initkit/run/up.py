@@ -9,12 +9,12 @@ from initkit.errors import InitkitError
 from initkit.plan import order
 from initkit.run import control, detect, family
 from initkit.run.fleet import Fleet
+from initkit.run.hearing import STOP
 from initkit.run.kin import Kin, Roll
 from initkit.run.launch import open_standard_streams
 from initkit.run.life import Life
 from initkit.run.loop import Loop
 from initkit.run.prefix import Output, labels
-from initkit.run.waiting import STOP
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
