@@ -495,9 +495,8 @@ def test_the_session_of_the_script_is_never_the_service(lab: Lab) -> None:
     tie = lab.record.read_text().splitlines()[2]
     ours = Path("/proc/self/autogroup")
     if ours.exists():
-        own = ours.read_text().split()[
-            :1
-        ]  # none where no session was ever made: the kernel's first autogroup has no name
+        # The kernel's first autogroup, of those for whom no session was ever made, has no name.
+        own = ours.read_text().split()[:1]
         assert [tie] == Path(f"/proc/{lab.pid}/autogroup").read_text().split()[:1] != own
     lab.run("stop", check=0)
 
