@@ -4,91 +4,189 @@ from __future__ import annotations
 
 from initkit.errors import SettingsError
 from initkit.settings.record import Record
+from initkit.settings.service import Service
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from initkit.settings.service import Service
+    from collections.abc import Iterable, Iterator, Mapping
 
     Edges = Mapping[str, frozenset[str]]
 
 _SUFFIX = ".service"
 
+#: Relation of a service to others -> the directives that say so, and those by which the others say it.
+_DIRECTIVES = {
+    "after": (("After",), ("Before",)),
+    "needs": (("Requires", "BindsTo", "Requisite"), ()),
+    "present": (("BindsTo", "Requisite"), ()),
+    "starts": (("Requires", "BindsTo", "Wants", "Upholds"), ()),
+    "bound": (("BindsTo",), ()),
+    "follows": (("Requires", "BindsTo", "Requisite", "PartOf"), ()),
+    "stops_with": (("StopPropagatedFrom",), ("PropagatesStopTo",)),
+    "reloads": (("PropagatesReloadTo",), ("ReloadPropagatedFrom",)),
+    "conflicts": (("Conflicts",), ()),
+    "upholds": (("Upholds",), ()),
+    "on_success": (("OnSuccess",), ()),
+    "on_failure": (("OnFailure",), ()),
+}
+_REQUIRING = ("Requires", "BindsTo", "Requisite")
+#: Those by which something would be done with another unit.
+_ACTING = (*_REQUIRING, "Wants", "Upholds", "Conflicts", "OnSuccess", "OnFailure", "PropagatesReloadTo",
+           "PropagatesStopTo")  # fmt: skip
+_TRIGGERS = ("OnSuccess", "OnFailure")
+#: Of these units nothing happens here; what they stand for is there, or is not asked for.
+_PASSED_OVER = (".target", ".slice")
+
 
 class Order(Record):
-    """By a service's name, names of others: those it starts `after` and those `before` it can stop; `needs` are those
-    without which it does not start, `wants` those that start with it, `bound` those with which it ends; when one of
-    `followed` is stopped or restarted on request, so is it."""
+    """By a service's name, names of others.
+
+    Those that it starts `after`, and those `before` it can stop; those that it `needs` to be started, of them the ones
+    that have to be `present` when it starts; those that it `starts` with it; those with which it ends (`bound`), is
+    stopped or restarted on request (`follows`), only stopped (`stops_with`); those that it `reloads` with it; those
+    that it `conflicts` with, says it or the other; those that it `upholds`; those to start `on_success` and
+    `on_failure`. `yields`: who of all does not start with the others, because it conflicts with which; `waits`: who
+    does not, because it is there for the success or the failure of another.
+    """
 
     after: Edges
     before: Edges
     needs: Edges
-    wants: Edges
+    present: Edges
+    starts: Edges
     bound: Edges
-    followed: Edges
+    follows: Edges
+    stops_with: Edges
+    reloads: Edges
+    conflicts: Edges
+    upholds: Edges
+    on_success: Edges
+    on_failure: Edges
+    yields: Mapping[str, str]
+    waits: frozenset[str]
 
-    def with_followers(self, name: str) -> list[str]:
-        """A service, and those that stop or restart with it."""
+    def with_followers(self, name: str, *, stop: bool = False) -> list[str]:
+        """A service, and those that restart with it, or `stop`."""
         found = [name]
         for each in found:
-            found += [other for other, leaders in self.followed.items() if each in leaders and other not in found]
+            found += [other for other in self.follows if other not in found and self._follows(other, each, stop)]
         return found
 
+    def _follows(self, name: str, leader: str, stop: bool) -> bool:
+        return leader in self.follows[name] or (stop and leader in self.stops_with[name])
+
     def with_needs(self, name: str) -> list[str]:
-        """A service, and those that start with it."""
+        """A service, and those that start with it: none that conflicts with one before it."""
         found = [name]
         for each in found:
-            found += sorted((self.needs[each] | self.wants[each]) - set(found))
+            for other in sorted(self.starts[each] - set(found)):
+                if not self.conflicts[other] & set(found):
+                    found.append(other)
+        return found
+
+    def with_reloads(self, name: str) -> list[str]:
+        """A service, and those that reload with it."""
+        found = [name]
+        for each in found:
+            found += sorted(self.reloads[each] - set(found))
         return found
 
 
 def of(services: Iterable[Service]) -> Order:
-    """The order among these services. What they say about other units than services has no meaning here.
+    """The order among these services. What they say about other units than services has no meaning here: `notes`.
 
     Raises:
-        SettingsError: when the order is a cycle, or a service that is required is not among them.
+        SettingsError: when the order is a cycle, a service that is required is not among them, or conflicts.
     """
     by_name = {each.name: each for each in services}
-    after: dict[str, set[str]] = {name: set() for name in by_name}
-    for name, service in by_name.items():
-        after[name] |= _among(by_name, name, service.after)
-        for later in _among(by_name, name, service.before):
-            after[later].add(name)
-    _check_cycles(after)
-    needs = {}
-    for name, service in by_name.items():
-        for key, words in (("Requires", service.requires), ("BindsTo", service.binds_to)):
-            _check_presence(by_name, service, key, words)
-        needs[name] = _among(by_name, name, (*service.requires, *service.binds_to))
-    return Order(
-        after=_frozen(after),
-        before=_frozen({name: {each for each in after if name in after[each]} for name in after}),
-        needs=_frozen(needs),
-        wants=_frozen({name: _among(by_name, name, each.wants) for name, each in by_name.items()}),
-        bound=_frozen({name: _among(by_name, name, each.binds_to) for name, each in by_name.items()}),
-        followed=_frozen({name: needs[name] | _among(by_name, name, each.part_of) for name, each in by_name.items()}),
-    )
+    found = {relation: _edges(by_name, *directives) for relation, directives in _DIRECTIVES.items()}
+    _check_cycles(found["after"])
+    for service in by_name.values():
+        _check_presence(by_name, service)
+        _check_conflicts(service, found)
+    waits = _all(found["on_success"], found["on_failure"]) - _all(found["starts"])
+    yields = _yielding(found["conflicts"], waits)
+    found["before"] = _reversed(found["after"])
+    found["conflicts"] = _joined(found["conflicts"], _reversed(found["conflicts"]))
+    return Order(**found, yields=yields, waits=waits)
 
 
-def _frozen(edges: Mapping[str, set[str]]) -> Edges:
-    return {name: frozenset(found) for name, found in edges.items()}
+def notes(services: Iterable[Service]) -> Iterator[str]:
+    """What the services ask for that cannot be had: something to be done with a unit that is not among them."""
+    by_name = {each.name: each for each in services}
+    for name, service in by_name.items():
+        for key in _ACTING:
+            for unit in _units(service, key):
+                stem, dot, kind = unit.rpartition(".")
+                known = stem in by_name if dot + kind == _SUFFIX else stem == name and kind == "socket"
+                if not known and (key in _TRIGGERS or dot + kind not in _PASSED_OVER):
+                    yield f"{name}: {key}={unit} is not among the services: nothing is done about it"
+
+
+def _units(service: Service, key: str) -> tuple[str, ...]:
+    found: tuple[str, ...] = getattr(service, Service.rows[key].attribute)
+    return found
+
+
+def _edges(by_name: Mapping[str, Service], own: Iterable[str], others: Iterable[str]) -> Edges:
+    """Who is related to whom by its `own` directives, or by the `others`'; a relation to itself has no meaning."""
+    found: dict[str, set[str]] = {name: set() for name in by_name}
+    for name, service in by_name.items():
+        for key in own:
+            found[name] |= _among(by_name, name, _units(service, key))
+        for key in others:
+            for other in _among(by_name, name, _units(service, key)):
+                found[other].add(name)
+    return {name: frozenset(each) for name, each in found.items()}
 
 
 def _among(by_name: Mapping[str, Service], name: str, units: Iterable[str]) -> set[str]:
-    """The services among these units; a relation to itself has no meaning."""
+    """The services among these units."""
     names = {unit.removesuffix(_SUFFIX) for unit in units if unit.endswith(_SUFFIX)}
     return {each for each in names if each in by_name and each != name}
 
 
-def _check_presence(by_name: Mapping[str, Service], service: Service, key: str, units: Iterable[str]) -> None:
-    for unit in units:
-        if unit.endswith(_SUFFIX) and unit.removesuffix(_SUFFIX) not in by_name:
-            entry = next(each for each in reversed(service.assignments(key)) if each.value)
-            raise entry.error(f"{unit} is not among the services", f"give its file as well, or use Wants={unit}")
+def _reversed(edges: Edges) -> Edges:
+    found: dict[str, set[str]] = {name: set() for name in edges}
+    for name, others in edges.items():
+        for other in others:
+            found[other].add(name)
+    return {name: frozenset(each) for name, each in found.items()}
 
 
-def _check_cycles(after: Mapping[str, set[str]]) -> None:
+def _joined(one: Edges, other: Edges) -> Edges:
+    return {name: one[name] | other[name] for name in one}
+
+
+def _all(*edges: Edges) -> frozenset[str]:
+    return frozenset(name for each in edges for found in each.values() for name in found)
+
+
+def _yielding(conflicts: Edges, waits: frozenset[str]) -> dict[str, str]:
+    """Of two that conflict the one that says so starts, of two that both say so the first: systemd.unit(5)."""
+    found: dict[str, str] = {}
+    for name, others in conflicts.items():
+        if name not in found and name not in waits:
+            found.update({other: name for other in sorted(others) if other not in found and other not in waits})
+    return found
+
+
+def _check_presence(by_name: Mapping[str, Service], service: Service) -> None:
+    for key in _REQUIRING:
+        for unit in _units(service, key):
+            if unit.endswith(_SUFFIX) and unit.removesuffix(_SUFFIX) not in by_name:
+                entry = next(each for each in reversed(service.assignments(key)) if each.value)
+                raise entry.error(f"{unit} is not among the services", f"give its file as well, or use Wants={unit}")
+
+
+def _check_conflicts(service: Service, edges: Mapping[str, Edges]) -> None:
+    name = service.name
+    for other in sorted(edges["needs"][name]):
+        if other in edges["conflicts"][name] or name in edges["conflicts"][other]:
+            raise SettingsError(f"{name} needs {other}, and one of them conflicts with the other", where=service.path)
+
+
+def _check_cycles(after: Edges) -> None:
     """A walk in depth, without recursion: chains may be long."""
     done: set[str] = set()
     for first in sorted(after):

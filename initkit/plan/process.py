@@ -47,6 +47,10 @@ class CloseDescriptors(Step):
             first = fd + 1
         # close_range(2): one call; where Python has none it loops, up to the highest open one and not RLIMIT_NOFILE
         os.closerange(first, end)
+        if process.file_limit:  # not before: none could be opened above it
+            import resource
+
+            resource.setrlimit(resource.RLIMIT_NOFILE, process.file_limit)
 
 
 def highest_descriptor() -> int:

@@ -44,6 +44,7 @@ class Process:
         self.path = ""
         self.fds: tuple[int, ...] = ()  # inherited ones that the program is to have, from 3 on
         self.private_fds: tuple[int, ...] = ()  # ours, gone when the program runs
+        self.file_limit: tuple[int, int] | None = None  # RLIMIT_NOFILE for it, where ours is another
         self.uid: int | None = None  # of User=, once it has been looked up
         self.home = ""
         self.child = 0  # pid of the process that Fork made

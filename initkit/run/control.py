@@ -53,7 +53,7 @@ class Server:
         self._hungry: list[Connection] = []  # those that wait for their next turn
         self._resting = INFINITY  # until when no client is taken in, because the system has no room
         pidfile.make_folder(os.path.dirname(path))
-        self._lock = _lock(f"{path}.lock")
+        self._lock = lock(f"{path}.lock")
         try:
             self._socket = _listen(path, self._gid)
         except BaseException:
@@ -194,7 +194,7 @@ def _groups(socket: _socket.socket, uid: int, gid: int) -> list[int]:
     return [int.from_bytes(found[at : at + 4], sys.byteorder) for at in range(0, len(found), 4)]
 
 
-def _lock(path: str) -> int:
+def lock(path: str) -> int:
     """The lock that says that a manager is there: it goes with the process, however that ends."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
@@ -211,7 +211,7 @@ def _listen(path: str, gid: int) -> _socket.socket:
     draft = f"{path}.new"
     before = os.umask(0o177)
     try:
-        _unlink(draft)
+        unlink(draft)
         made.bind(draft)
         if gid >= 0:
             os.chown(draft, -1, gid)
@@ -220,14 +220,15 @@ def _listen(path: str, gid: int) -> _socket.socket:
         os.rename(draft, path)
     except BaseException:
         made.close()
-        _unlink(draft)
+        unlink(draft)
         raise
     finally:
         os.umask(before)
     return made
 
 
-def _unlink(path: str) -> None:
+def unlink(path: str) -> None:
+    """Remove a file, if it is there and may be removed."""
     try:
         os.unlink(path)
     except OSError:

@@ -6,12 +6,13 @@ import _signal  # type: ignore[import-not-found]  # `signal` costs an `enum`
 
 from initkit.run.api import Fault
 from initkit.run.hearing import STOP
+from initkit.run.jobs import Job, Quota
 from initkit.run.loop import INFINITY, Event
 from initkit.run.manager import LifeManager
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
     from initkit.plan.order import Order
@@ -21,24 +22,6 @@ if TYPE_CHECKING:
 
 _UP = ("active", "reloading")
 _DOWN = ("inactive", "failed")
-
-
-class _Job:
-    """What a service waits for its turn to do: "start", "stop", or "restart", which becomes a start."""
-
-    def __init__(self, what: str, done: Done | None) -> None:
-        self.what = what
-        self._asked = [done] if done else []
-
-    def join(self, earlier: _Job | None) -> _Job:
-        """Take an earlier job's place: whoever has asked for that is told of the end of this."""
-        self._asked += earlier._asked if earlier else []
-        return self
-
-    def done(self, fault: Exception | None) -> None:
-        """Tell all who have asked."""
-        for each in self._asked:
-            each(fault)
 
 
 class Fleet:
@@ -51,9 +34,11 @@ class Fleet:
         self._lives = {life.service.name: life for life in lives}
         self._managers = {name: LifeManager(life) for name, life in self._lives.items()}
         self._order, self._loop, self._say, self._hangup = order, loop, say, hangup
-        self._jobs: dict[str, _Job] = {}
+        self._jobs: dict[str, Job] = {}
         self._busy: set[str] = set()  # those that are not down
         self._kept: set[str] = set()  # those that are down until a client, who has said so, starts them again
+        self._yielded = dict(order.yields)  # those that are down because they conflict with which other
+        self._upheld: dict[str, Quota] = {}
         self._failures: dict[str, int] = {}  # exit statuses of those that have failed, the first one first
         self._quitting = False
         for name, manager in self._managers.items():
@@ -64,7 +49,10 @@ class Fleet:
         """Start them all, and look after them until none is left; returns the first failure's exit status, else 0."""
         self._loop.listener = self
         for name in self._lives:
-            self._ask(name, "start")
+            if name in self._yielded:
+                self._say(f"{name}: not started: {self._fate(name)}")
+            elif name not in self._order.waits:
+                self._ask(name, "start")
         self._settle()
         while self._jobs or self._busy or self._kept:
             event = yield INFINITY
@@ -88,7 +76,11 @@ class Fleet:
             if done:
                 done(Fault("StartFailed", name=name, status=1, reason=f"{name}: the manager is being stopped"))
             return
-        self._jobs[name] = _Job(what, done).join(self._jobs.pop(name, None))
+        earlier = self._jobs.pop(name, None)
+        if earlier and earlier.what != "stop" and what == "stop":
+            earlier.done(Fault("StartFailed", name=name, status=1, reason=f"{name}: stopped before it was started"))
+            earlier = None
+        self._jobs[name] = Job(what, done).join(earlier)
         self._loop.wake(self)
 
     def _settle(self) -> None:
@@ -102,8 +94,11 @@ class Fleet:
                 self._stop(name, job)
 
     def _may_start(self, name: str) -> bool:
-        return not self._ends(name) and all(
-            other not in self._jobs and self._rests(self._lives[other]) for other in self._order.after[name]
+        """Whether those that it starts after have started or stopped, and those that start after it have stopped."""
+        return (
+            not self._ends(name)
+            and all(other not in self._jobs and self._rests(self._lives[other]) for other in self._order.after[name])
+            and self._may_stop(name)
         )
 
     def _may_stop(self, name: str) -> bool:
@@ -121,7 +116,7 @@ class Fleet:
         """Whether it has come to where it was to go: up, or down until it is asked to start."""
         return (life.state in _UP and not life.stopping) or (life.state in _DOWN and life.then == "wait")
 
-    def _start(self, name: str, job: _Job) -> None:
+    def _start(self, name: str, job: Job) -> None:
         life = self._lives[name]
         missing = sorted(each for each in self._order.needs[name] if self._is_missing(name, each))
         if missing and life.state in _DOWN:
@@ -130,8 +125,10 @@ class Fleet:
             self._failures.setdefault(name, 1)
             job.done(Fault("StartFailed", name=name, status=1, reason=reason))
             self._let_down(name)
+            self._trigger(self._order.on_failure[name])
             return
         self._kept.discard(name)
+        self._yielded.pop(name, None)
         self._busy.add(name)
         self._managers[name].start(name, job.done)
         self._loop.wake(life.kin)
@@ -139,14 +136,17 @@ class Fleet:
     def _is_missing(self, name: str, needed: str) -> bool:
         if needed in self._jobs or needed in self._busy:
             return False
-        return needed in self._failures or needed in self._kept or needed in self._order.bound[name]
+        gone = needed in self._failures or needed in self._kept or needed in self._yielded
+        return gone or needed in self._order.present[name]
 
     def _fate(self, name: str) -> str:
+        if name in self._yielded:
+            return f"conflicts with {self._yielded[name]}.service"
         return "has failed" if name in self._failures else "has ended"
 
-    def _stop(self, name: str, job: _Job) -> None:
+    def _stop(self, name: str, job: Job) -> None:
         if job.what == "restart":
-            self._jobs[name] = _Job("start", None).join(job)
+            self._jobs[name] = Job("start", None).join(job)
             self._managers[name].stop(name, _ignored, stay=True)
         else:
             self._managers[name].stop(name, job.done, stay=True)
@@ -158,11 +158,17 @@ class Fleet:
         life = self._lives[name]
         if life.state in _UP:
             self._failures.pop(name, None)
+            for each in sorted(self._order.upholds[name]):
+                self._uphold(each, name)
         elif life.state in _DOWN and life.then == "wait" and name in self._busy:
             self._busy.discard(name)
             if life.state == "failed":
                 self._failures.setdefault(name, life.outcome.exit_status or 1)
             self._let_down(name)
+            self._trigger(self._order.on_failure[name] if life.state == "failed" else self._order.on_success[name])
+            for each, upheld in self._order.upholds.items():
+                if name in upheld and self._lives[each].state in _UP:
+                    self._uphold(name, each)
         self._loop.wake(self)
 
     def _let_down(self, name: str) -> None:
@@ -175,6 +181,33 @@ class Fleet:
                 self._failures.setdefault(other, 1) if unready else None
                 self._ask(other, "stop")
 
+    def _trigger(self, names: Iterable[str]) -> None:
+        """OnSuccess=, OnFailure=."""
+        for each in () if self._quitting else sorted(names):
+            self.start(each, _ignored)
+
+    def _uphold(self, name: str, leader: str) -> None:
+        """Upholds=: start it, if it is down; not more often than it may be started at all."""
+        if name in self._busy or name in self._jobs or self._quitting:
+            return
+        service = self._lives[name].service
+        quota = self._upheld.setdefault(name, Quota(service.start_limit_burst, service.start_limit_interval))
+        if quota.take():
+            self._say(f"{name}: started: {leader}.service upholds it")
+            self.start(name, _ignored)
+        else:
+            self._say(f"{name}: not started, though {leader}.service upholds it: {quota}")
+
+    def _displace(self, name: str) -> None:
+        """Conflicts=: stop those that cannot be up together with it."""
+        for other in sorted(self._order.conflicts[name]):
+            if other in self._busy or other in self._jobs:
+                if other not in self._yielded:
+                    self._say(f"{other}: stopped: conflicts with {name}.service")
+                self._yielded[other] = name
+                for each in self._order.with_followers(other, stop=True):
+                    self._ask(each, "stop")
+
     # --- initkit.run.api.Manager ----------------------------------------------------------------------------------
 
     def names(self) -> list[str]:
@@ -182,16 +215,16 @@ class Fleet:
         return list(self._lives)
 
     def start(self, name: str, done: Done) -> None:
-        """Start it, and what it needs or wants."""
+        """Start it, and what it needs or wants; stop what it conflicts with."""
         for each in reversed(self._order.with_needs(name)):
             if each == name or self._lives[each].state in _DOWN:
+                self._displace(each)
                 self._ask(each, "start", done if each == name else None)
 
     def stop(self, name: str, done: Done, *, stay: bool = False) -> None:
-        """Stop it, and what needs it; the manager ends with the last one, unless told to `stay`."""
-        for each in self._order.with_followers(name):
-            if stay:
-                self._kept.add(each)
+        """Stop it, and what needs it. The manager always stays: whoever has stopped one service may start it again."""
+        for each in self._order.with_followers(name, stop=True):
+            self._kept.add(each)
             self._ask(each, "stop", done if each == name else None)
 
     def restart(self, name: str, done: Done) -> None:
@@ -201,9 +234,10 @@ class Fleet:
                 self._ask(each, "restart" if each in self._busy else "start", done if each == name else None)
 
     def reload(self, name: str, done: Done) -> None:
-        """Reload it."""
-        self._managers[name].reload(name, done)
-        self._loop.wake(self._lives[name].kin)
+        """Reload it, and those that reload with it, if they run and can."""
+        for each in self._order.with_reloads(name):
+            self._managers[each].reload(each, done if each == name else _ignored)
+            self._loop.wake(self._lives[each].kin)
 
     def quit(self) -> None:
         """Stop them all, and end."""
@@ -244,4 +278,4 @@ class Fleet:
 
 
 def _ignored(fault: Exception | None) -> None:
-    """The start that follows is what was asked for."""
+    """Nobody has asked for it by itself."""

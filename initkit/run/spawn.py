@@ -7,6 +7,7 @@ import os
 
 from initkit.plan.process import base_environment
 from initkit.plan.step import Process
+from initkit.run import descriptors
 from initkit.run.perform import StepError, perform
 
 TYPE_CHECKING = False
@@ -61,7 +62,7 @@ def _child(
         process.environment["LISTEN_PID"] = str(os.getpid())
     if "WATCHDOG_USEC" in variables:
         process.environment["WATCHDOG_PID"] = str(os.getpid())
-    process.fds = fds
+    process.fds, process.file_limit = fds, descriptors.of_programs
     process.default_output = output
     process.private_fds = (told,) if output is None or output < 3 else (told, output)
     try:

@@ -7,7 +7,8 @@ import os
 
 from initkit.errors import InitkitError
 from initkit.plan import order
-from initkit.run import control, detect, family
+from initkit.run import control, descriptors, detect, family
+from initkit.run.aliases import Aliases
 from initkit.run.fleet import Fleet
 from initkit.run.hearing import STOP
 from initkit.run.kin import Kin, Roll
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 
 _OVER = ("inactive", "failed", "auto-restart")
+#: Descriptors: two ends of a pipe, a socket, a lock and a report for each service; clients and what else there is.
+_EACH, _ALL = 5, 160
 
 
 def up(services: Sequence[Service], name: str) -> int:
@@ -38,6 +41,7 @@ def up(services: Sequence[Service], name: str) -> int:
     """
     ordered = order.of(services)
     open_standard_streams()
+    descriptors.make_room(_EACH * len(services) + _ALL)
     from initkit.plan import kernel
 
     try:
@@ -54,6 +58,8 @@ def _up(services: Sequence[Service], ordered: order.Order, name: str) -> int:
     output = Output(loop)
     before = labels([each.name for each in services])
     report = _reporter(output.say)
+    for each in order.notes(services):
+        output.say(each)
     hangup = "stop" if detect.surroundings().who == detect.TERMINAL else "forward"
     sources = {each.name: output.source(before[each.name]) for each in services}
     lives = {
@@ -62,12 +68,15 @@ def _up(services: Sequence[Service], ordered: order.Order, name: str) -> int:
     }
     fleet = Fleet(list(lives.values()), ordered, loop, output.say, hangup)
     fleet.subscribe(lambda name: sources[name].finish() if lives[name].state in _OVER else None)
-    server = _listen(services[0].runtime_root, name, loop, fleet, output.say)
+    server = _listen(services, name, loop, fleet, output.say)
+    aliases = Aliases(server.path, lives, output.say) if server else None
     try:
         return loop.run(fleet.run(), fleet)
     finally:
         _end_strays(roll, output.say)
         output.close()
+        if aliases:
+            aliases.withdraw()
         if server:
             server.withdraw()
             server.close()
@@ -82,17 +91,28 @@ def _reporter(say: Callable[[str], None]) -> Callable[[str, str], None]:
     return report
 
 
-def _listen(root: str, name: str, loop: Loop, manager: Manager, say: Callable[[str], None]) -> control.Server | None:
+def _listen(
+    services: Sequence[Service], name: str, loop: Loop, manager: Manager, say: Callable[[str], None]
+) -> control.Server | None:
     """The control socket. Services run all the same where there can be none."""
-    path = f"{root}/initkit/{name}.sock"
+    path = f"{services[0].runtime_root}/initkit/{name}.sock"
     try:
-        return control.Server(path, loop, lambda: manager)
+        return control.Server(path, loop, lambda: manager, _group(services, say))
     except BlockingIOError:
         said = "another manager listens there"
-    except OSError as fault:
-        said = fault.strerror or str(fault)
+    except (OSError, LookupError) as fault:
+        said = (fault.strerror if isinstance(fault, OSError) else None) or str(fault)
     say(f"no control socket {path}: {said}")
     return None
+
+
+def _group(services: Sequence[Service], say: Callable[[str], None]) -> str:
+    """The group that may look: of all services or none, for there is one socket."""
+    groups = {each.control_group for each in services}
+    if len(groups) == 1:
+        return groups.pop()
+    say(f"control_group is not the same for all services ({', '.join(sorted(groups - {''}))}): no group may look")
+    return ""
 
 
 def _end_strays(roll: Roll, say: Callable[[str], None]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from .harness import Services, adopt_orphans
+from .ups import Up
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -20,3 +21,9 @@ def services() -> Iterator[Services]:
     made = Services()
     yield made
     made.close()
+
+
+@pytest.fixture
+def up(services: Services) -> Up:
+    """`initkit up` of services that the test adds."""
+    return Up(services)

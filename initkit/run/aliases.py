@@ -1,0 +1,47 @@
+"""The names of a manager's services: symlinks to its socket, so that who looks for NAME.sock finds it.
+
+Each is held by the lock of that socket, as a manager of the one service would hold it. What a killed manager leaves
+points to a socket where nobody listens, and the next manager of either name takes its place.
+"""
+
+from __future__ import annotations
+
+import os
+
+from initkit.run import control
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+
+class Aliases:
+    """Symlinks to the socket `path`, for each of `names`; `say` is told of those that cannot be had."""
+
+    def __init__(self, path: str, names: Iterable[str], say: Callable[[str], None]) -> None:
+        self._target = os.path.basename(path)
+        self._locks: dict[str, int] = {}
+        for name in names:
+            link = f"{os.path.dirname(path)}/{name}.sock"
+            if link == path:
+                continue
+            try:
+                self._locks[link] = control.lock(f"{link}.lock")
+                self._point(link)
+            except BlockingIOError:
+                say(f"{name}: another manager listens at {link}")
+            except OSError as fault:
+                say(f"{name}: no {link}: {fault.strerror}")
+
+    def _point(self, link: str) -> None:
+        draft = f"{link}.new"
+        control.unlink(draft)
+        os.symlink(self._target, draft)
+        os.rename(draft, link)
+
+    def withdraw(self) -> None:
+        """Leave the names to others."""
+        for link, lock in self._locks.items():
+            control.unlink(link)
+            os.close(lock)
+        self._locks.clear()

@@ -1,0 +1,26 @@
+"""Room for descriptors: a manager of many services takes more than RLIMIT_NOFILE leaves it, its programs do not."""
+
+from __future__ import annotations
+
+from initkit.errors import InitkitError
+
+#: What programs are to have as their RLIMIT_NOFILE (soft, hard), where this process has raised its own.
+of_programs: tuple[int, int] | None = None
+
+
+def make_room(count: int) -> None:
+    """Raise the soft limit, if need be, for this process to have `count` descriptors: setrlimit(2).
+
+    Raises:
+        InitkitError: when the hard limit is lower.
+    """
+    global of_programs
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= count:
+        return
+    if hard != resource.RLIM_INFINITY and hard < count:
+        raise InitkitError(f"needs {count} file descriptors, and the hard limit is {hard}", hint="see ulimit -Hn")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
+    of_programs = of_programs or (soft, hard)
