@@ -54,7 +54,7 @@ class Loop:
     def __init__(self, signals: Iterable[int], owners: dict[int, Any] | None = None) -> None:
         self.owners: dict[int, Any] = {} if owners is None else owners
         self._runs: dict[object, _Run] = {}
-        self._woken: list[object] = []
+        self._woken: dict[object, None] = {}  # in the order of waking
         self._readers: dict[int, Callable[[], Iterable[Event]]] = {}
         self._due: dict[Callable[[], Iterable[Event]], float] = {}
         self._ready: dict[int, int] = {}  # descriptors of this turn that are still to be read
@@ -94,8 +94,7 @@ class Loop:
 
     def wake(self, name: object) -> None:
         """Let a task look at what has been changed for it, as soon as those that run have come to rest."""
-        if name not in self._woken:
-            self._woken.append(name)
+        self._woken[name] = None
 
     def run(self, task: Task, name: object = None) -> int:
         """Drive the task to its end, and the others as long; returns what it returns."""
@@ -118,7 +117,9 @@ class Loop:
 
     def _send_wakes(self) -> None:
         while self._woken:
-            self._send(Event("wake", to=self._woken.pop(0)))
+            name = next(iter(self._woken))
+            del self._woken[name]
+            self._send(Event("wake", to=name))
 
     def _send_late(self) -> None:
         """To those whose time has come, however much else there was."""
