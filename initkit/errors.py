@@ -47,6 +47,10 @@ class SettingsError(InitkitError):
         self.where = where
 
 
+class NoSettings(SettingsError):  # noqa: N818
+    """There are no settings of that name."""
+
+
 class AlreadyRunning(InitkitError):  # noqa: N818 - a state, and no fault of anybody's
     """The daemon that was to be started runs already: `pid`."""
 

@@ -15,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_UNKNOWN = 4  # LSB, of a status
 _PATIENCE = 5.0  # seconds that a manager has to answer a ping
 
 
@@ -31,6 +32,11 @@ class Charge(Record):
         if self.socket:
             return f"the manager at {self.socket}"
         return self.init.name if self.init else "nobody: initkit does it"
+
+    @property
+    def shared(self) -> bool:
+        """Whether the manager has several services: see `initkit.run.aliases`."""
+        return os.path.islink(self.socket)
 
     def argv(self, verb: str, **values: str) -> tuple[str, ...]:
         """What the init is told; empty where it has no words for it."""
@@ -69,6 +75,16 @@ def manager(service: Service) -> Charge | None:
     return None
 
 
+def known(name: str, *, user: bool) -> Service | None:
+    """A service without settings here, by its name alone, if a manager or its own process answers for it."""
+    from initkit.run import commands
+
+    bare = Service(name, "", (), user=user)
+    if manager(bare):
+        return bare
+    return next((each for each in _kin(bare) if commands.ping(each)), None)
+
+
 def socket_path(service: Service) -> str:
     """Where a manager of this service listens."""
     return f"{service.runtime_root}/initkit/{service.name}.sock"
@@ -78,7 +94,7 @@ def answers(path: str) -> bool:
     """Whether a manager listens there, and is well.
 
     Raises:
-        InitkitError: when this user may not ask (exit status 4).
+        InitkitError: when this user may not ask, or it has several services and is stuck (exit status 4).
     """
     try:
         if not stat.S_ISSOCK(os.stat(path).st_mode):
@@ -92,7 +108,9 @@ def answers(path: str) -> bool:
     except InitkitError as fault:
         if fault.status == NotPermitted.status:
             raise
-        return False  # it has gone, or is stuck
+        if os.path.islink(path) and not isinstance(fault, client.NoManager):
+            raise InitkitError(f"{path}: the manager does not answer", status=_UNKNOWN) from None
+        return False  # it has gone, or its service can be reached without it
     return True
 
 

@@ -6,7 +6,7 @@ import os
 import sys
 
 from initkit.cli import charge as charges
-from initkit.errors import InitkitError
+from initkit.errors import InitkitError, NoSettings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,10 +60,18 @@ def parser(verb: str) -> ArgumentParser:
 
 
 def load(app: str, *, checked: bool = False) -> Service:
-    """The settings of a service; those that are only looked at one by one need not all be right."""
+    """The settings of a service; those that are only looked at one by one need not all be right. Where none are found,
+    what answers by that name is enough to be spoken to."""
     from initkit.settings import load as settings
 
-    return (settings.load if checked else settings.parse)(app, user=os.geteuid() != 0)
+    user = os.geteuid() != 0
+    try:
+        return (settings.load if checked else settings.parse)(app, user=user)
+    except NoSettings:
+        known = charges.known(app, user=user)
+        if known is None:
+            raise
+        return known
 
 
 def find(service: Service, verb: str, verbose: bool) -> Charge:
@@ -90,6 +98,8 @@ def _control(verb: str, app: str, signal: str, whom: Whom, verbose: bool) -> int
         from initkit.cli import managed
 
         return managed.kill(charge, write_signal(number), whom) if verb == "kill" else managed.change(charge, verb)
+    if not charge.service.path:
+        raise NoSettings(f"{app}: no settings of it are here, and no manager", hint=f"its own program can {verb} it")
     if charge.init:
         return _by_init(charge, verb, number, whom)
     return _alone(charge.service, verb, number, whom)

@@ -12,7 +12,8 @@ from initkit.settings.service import Stream
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
+    from typing import Any
 
     from initkit.cli.charge import Charge
     from initkit.settings.service import Service
@@ -27,6 +28,8 @@ def main(verb: str, argv: list[str]) -> int:
     """Show the last lines, and with -f those that follow."""
     parsed = parser().parse_args(argv)
     charge = find(load(parsed.app), verb, parsed.verbose)
+    if charge.socket and (not charge.service.path or (charge.shared and charge.service.standard_output is None)):
+        return _by_manager(charge, parsed.lines, parsed.follow)
     files = _files(charge.service)
     if files:
         for path in files:
@@ -58,6 +61,33 @@ def _count(text: str) -> int:
     if not text.isdigit():
         raise ValueError(text)
     return int(text)
+
+
+def _by_manager(charge: Charge, lines: int, follow: bool) -> int:
+    """What its manager knows of: the file that it has for the service."""
+    from initkit.run import client
+
+    asked = {"name": charge.service.name, "lines": lines}
+    try:
+        for told in (client.stream if follow else _once)(charge.socket, "Logs", asked):
+            for line in told["lines"]:
+                print(line, flush=follow)
+    except client.RemoteError as fault:
+        if not fault.name.endswith(".NoLog"):
+            raise
+        raise InitkitError(f"{charge.service.name}: its output goes where its manager's does, to no file") from None
+    except client.NoManager:
+        if not follow:
+            raise
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _once(path: str, method: str, parameters: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    from initkit.run import client
+
+    yield client.call(path, method, parameters)
 
 
 def _files(service: Service) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ def change(charge: Charge, verb: str) -> int:
         if verb == "try-restart":
             return 0
         raise NotRunning(f"{charge.service.name} is not running")
-    if verb == "reload" and not _reloads(charge):
+    if verb == "reload" and charge.service.path and not _reloads(charge):
         raise NoWayToReload(f"{charge.service.name}: has no way to reload", hint="ExecReload= is not set")
     from initkit.cli import progress
 

@@ -126,7 +126,8 @@ def _overview(as_json: bool) -> int:
     from initkit.settings.service import Service
 
     root = Service("all", "", (), user=os.geteuid() != 0).runtime_root
-    found = [told for name in survey.overview(root) for told in _known(root, name)]
+    answers: dict[str, bool] = {}
+    found = [told for name in survey.overview(root) for told in _known(root, name, answers)]
     if as_json:
         print(text_of(found))
     else:
@@ -137,15 +138,23 @@ def _overview(as_json: bool) -> int:
     return 0
 
 
-def _known(root: str, name: str) -> Iterator[dict[str, Any]]:
-    """What there is to know of a service by its name alone; several for a manager that has several."""
+def _known(root: str, name: str, answers: dict[str, bool]) -> Iterator[dict[str, Any]]:
+    """What there is to know of a service by its name alone; several for a manager that has several, which is asked
+    once for all its names. Which sockets have given answers is kept."""
     path = f"{root}/initkit/{name}.sock"
-    try:
-        if charges.answers(path):
-            from initkit.run import client
+    socket = os.path.realpath(path)
+    if socket not in answers:
+        answers[socket] = _answers(socket)
+    if not answers[socket]:
+        yield survey.recorded_service(root, name)
+    elif not os.path.islink(path):
+        from initkit.run import client
 
-            yield from client.call(path, "List")["services"]
-            return
+        yield from client.call(path, "List")["services"]
+
+
+def _answers(socket: str) -> bool:
+    try:
+        return charges.answers(socket)
     except InitkitError:
-        pass  # not for this user
-    yield survey.recorded_service(root, name)
+        return False  # not for this user

@@ -16,8 +16,15 @@ if TYPE_CHECKING:
 
 
 def path_of(service: Service) -> str:
-    """Where the service's process listens: in a folder that it may write to, and nobody else but root."""
+    """Where the service's process listens: in a folder that it may write to, and nobody else but root.
+
+    Of a service without settings (its `path` is empty) that is wherever there is such a socket.
+    """
     root = service.runtime_root
+    if not service.path:
+        own = (f"initkit/{service.name}.d/commands", f"{service.name}/initkit-commands")
+        found = (f"{root}/{each}" for each in own if os.path.exists(f"{root}/{each}"))
+        return next(found, f"{root}/initkit/{service.name}.commands")
     if service.runtime_directory:
         return f"{root}/{service.runtime_directory[0].path}/initkit-commands"
     if service.account:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from initkit.errors import SettingsError, UsageError
+from initkit.errors import NoSettings, SettingsError, UsageError
 from initkit.settings.record import Record
 
 TYPE_CHECKING = False
@@ -46,7 +46,7 @@ def locate(app: str, *, user: bool = False) -> Source:
                 if os.path.lexists(path):
                     return _source(app, path, user)
     searched = ", ".join(folder for folder in _folders(user) if os.path.isdir(folder))
-    raise SettingsError(
+    raise NoSettings(
         f"no settings found for {app!r}: looked for {app}.toml and {app}.service here{searched and f', in {searched}'}",
         hint=f"`initkit new {app}` writes a first one",
     )

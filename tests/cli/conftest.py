@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from run.harness import Services, adopt_orphans
+from run.ups import Up
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -70,3 +71,9 @@ def services(_orphans: None) -> Iterator[Services]:
     made = Services()
     yield made
     made.close()
+
+
+@pytest.fixture
+def up(services: Services) -> Up:
+    """`initkit up` of services that the test adds."""
+    return Up(services)

@@ -1,0 +1,216 @@
+"""The verbs, for services that run under `initkit up`: they find its manager by the services' names."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from run.clients import supervisorctl
+from run.harness import PATIENCE, Services, finish, lines, until
+from run.ups import SLEEP, Up
+
+from .ways import initkit, python
+
+ELSEWHERE = {"cwd": "/"}  # where none of the settings can be found by name
+
+
+def states(services: Services) -> dict[str, list[str]]:
+    """The lines of `initkit status` for this test's services, by name."""
+    found = (line.split() for line in initkit(services, "status", **ELSEWHERE).stdout.splitlines())
+    return {words[0].removeprefix(services.prefix): words for words in found if words[0].startswith(services.prefix)}
+
+
+def pid(services: Services, name: str) -> int:
+    told = json.loads(initkit(services, "status", name, "--json", **ELSEWHERE).stdout)
+    found: int = told["mainPid"]
+    return found
+
+
+def test_verbs_by_name(up: Up) -> None:
+    services = up.services
+    web = up.add("web", f"{SLEEP}\nExecReload={up.say('reloaded')}")
+    up.add("other", SLEEP)
+    running = up.start()
+    up.wait_for(web="active", other="active")
+    shown = initkit(services, "status", web, **ELSEWHERE)
+    assert (shown.returncode, shown.stdout.splitlines()[0]) == (0, f"● {web}")
+    assert f"Main PID: {up.pid('web')}\n" in shown.stdout
+    assert initkit(services, "reload", web, **ELSEWHERE).returncode == 0
+    assert lines(up.log) == ["reloaded"]
+    before = up.pid("web")
+    assert initkit(services, "restart", web, **ELSEWHERE).returncode == 0
+    assert up.pid("web") != before
+    assert initkit(services, "kill", web, "--signal=STOP", **ELSEWHERE).returncode == 0
+    until(lambda: Path(f"/proc/{up.pid('web')}/stat").read_text().rpartition(")")[2].split()[0] == "T")
+    assert initkit(services, "kill", web, "--signal=CONT", **ELSEWHERE).returncode == 0
+    assert initkit(services, "stop", web, **ELSEWHERE).returncode == 0
+    stopped = initkit(services, "status", web, **ELSEWHERE)
+    assert (stopped.returncode, "State: inactive" in stopped.stdout) == (3, True)
+    assert initkit(services, "try-restart", web, **ELSEWHERE).returncode == 0
+    assert up.states()["web"] == "inactive"
+    assert initkit(services, "reload", web, **ELSEWHERE).returncode == 7
+    assert initkit(services, "start", web, **ELSEWHERE).returncode == 0
+    assert pid(services, web) == up.pid("web")
+    unable = initkit(services, "reload", f"{services.prefix}other", **ELSEWHERE)
+    assert (unable.returncode, unable.stderr.count("\n"), "ExecReload=" in unable.stderr) == (1, 1, True)
+    assert "the manager at" in initkit(services, "stop", web, "--verbose").stderr  # with the settings at hand
+    assert finish(running)[0] == 0
+
+
+def test_the_last_one_that_is_stopped_does_not_take_the_manager_along(up: Up) -> None:
+    web = up.add("web", SLEEP)
+    running = up.start()
+    up.wait_for(web="active")
+    assert initkit(up.services, "stop", web, **ELSEWHERE).returncode == 0
+    assert initkit(up.services, "start", web, **ELSEWHERE).returncode == 0
+    assert up.states() == {"web": "active"}
+    assert finish(running)[0] == 0
+    assert initkit(up.services, "status", web, **ELSEWHERE).returncode == 4
+    assert not list((up.services.runtime / "initkit").glob(f"{up.services.prefix}*.sock"))
+
+
+def test_each_is_listed_once(up: Up) -> None:
+    for name in "abc":
+        up.add(name, SLEEP)
+    running = up.start()
+    up.wait_for(a="active", b="active", c="active")
+    shown = initkit(up.services, "status", **ELSEWHERE).stdout
+    assert {name: words[1] for name, words in states(up.services).items()} == dict.fromkeys("abc", "active")
+    assert shown.count(up.services.prefix) == 3
+    finish(running)
+
+
+def test_logs(up: Up) -> None:
+    file = up.services.out / "file"
+    written = up.add(
+        "written", f"ExecStart=/bin/sh -c 'echo one; echo two; exec sleep 1000'\nStandardOutput=append:{file}"
+    )
+    shown = up.add("shown", "ExecStart=/bin/sh -c 'echo three; exec sleep 1000'")
+    running = up.start()
+    until(lambda: len(lines(file)) == 2)
+    up.wait_for(shown="active")
+    assert initkit(up.services, "logs", written, "-n", "1", **ELSEWHERE).stdout == "two\n"
+    assert initkit(up.services, "logs", written).stdout == "one\ntwo\n"
+    for more in (ELSEWHERE, {}):
+        nothing = initkit(up.services, "logs", shown, **more)
+        assert (nothing.returncode, nothing.stdout) == (1, "")
+        assert nothing.stderr == f"initkit: {shown}: its output goes where its manager's does, to no file\n"
+    assert finish(running)[1] == f"{shown:<{len(written)}} | three\n"
+
+
+def test_a_manager_that_was_killed(up: Up) -> None:
+    """What it has left points nowhere, and is in nobody's way."""
+    web = up.add("web", f"{SLEEP}\nRestart=always")
+    up.add("other", SLEEP)
+    running = up.start()
+    up.wait_for(web="active", other="active")
+    left = [up.pid("web"), up.pid("other")]
+    running.kill()
+    running.communicate(timeout=PATIENCE)
+    link = up.services.runtime / "initkit" / f"{web}.sock"
+    assert link.is_symlink()
+    begun = time.monotonic()
+    gone = initkit(up.services, "status", web, **ELSEWHERE)
+    assert (gone.returncode, gone.stderr.count("\n")) == (4, 1)
+    assert time.monotonic() - begun < PATIENCE / 4
+    for each in left:
+        os.kill(each, signal.SIGKILL)
+    # A manager of its own takes the name.
+    alone = up.services.foreground(up.units[0])
+    until(lambda: initkit(up.services, "status", web, **ELSEWHERE).returncode == 0)
+    assert link.is_socket() and not link.is_symlink()
+    finish(alone)
+    # Or the next of several.
+    running = up.start()
+    up.wait_for(web="active", other="active")
+    assert initkit(up.services, "status", web, **ELSEWHERE).returncode == 0
+    assert finish(running)[0] == 0
+
+
+def test_a_manager_that_is_stuck(up: Up) -> None:
+    """It is said so, once, after the time that it may take."""
+    for name in "abc":
+        up.add(name, SLEEP)
+    running = up.start()
+    up.wait_for(a="active", b="active", c="active")
+    os.kill(running.pid, signal.SIGSTOP)
+    try:
+        for verb in ("status", "stop"):
+            said = initkit(up.services, verb, f"{up.services.prefix}a")
+            assert (said.returncode, said.stderr.count("\n"), "does not answer" in said.stderr) == (4, 1, True)
+        begun = time.monotonic()
+        initkit(up.services, "status")
+        assert time.monotonic() - begun < 14  # not 5 s for each name
+    finally:
+        os.kill(running.pid, signal.SIGCONT)
+    finish(running)
+
+
+def test_two_managers_that_want_the_same_name(up: Up) -> None:
+    web = up.add("web", f"{SLEEP}\nRestart=always")
+    up.add("other", SLEEP)
+    first = up.services.foreground(up.units[0])
+    until(lambda: initkit(up.services, "status", up.units[0]).returncode == 0)
+    main = pid(up.services, web)
+    running = up.start()
+    up.wait_for(web="active", other="active")
+    assert pid(up.services, web) == main  # the name stays the first one's
+    _, _, err = finish(running)
+    assert f"initkit: {web}: another manager listens at " in err
+    assert pid(up.services, web) == main
+    finish(first)
+
+
+def test_supervisors_client_by_a_services_name(up: Up) -> None:
+    web = up.add("web", SLEEP)
+    up.add("other", SLEEP)
+    running = up.start()
+    up.wait_for(web="active", other="active")
+    link = f"{up.services.runtime}/initkit/{web}.sock"
+    assert [line.split()[1] for line in supervisorctl(link, "status").splitlines()] == ["RUNNING", "RUNNING"]
+    assert supervisorctl(link, "restart", web) == f"{web}: stopped\n{web}: started\n"
+    finish(running)
+
+
+_DAEMON = """
+import time
+from initkit import Daemon, command
+
+class Service(Daemon):
+    def run(self):
+        time.sleep(1000)
+
+    @command
+    def double(self, number: int) -> int:
+        return 2 * number
+
+Service(name="{name}"{more}).main()
+"""
+
+
+def test_call_of_a_class_without_a_settings_file(services: Services) -> None:
+    for more in ("", ', restart="always"', f', runtime_directory=["{services.prefix}class"]'):
+        name = f"{services.prefix}class"
+        program = services.folder / "service.py"
+        program.write_text(_DAEMON.format(name=name, more=more))
+        verb = [python(), str(program)]
+        environment = services.environment()
+        subprocess.run([*verb, "start"], env=environment, check=True, timeout=PATIENCE)
+        try:
+            until(lambda name=name: initkit(services, "call", name, "double", "21").returncode != 7)  # type: ignore[misc]
+            called = initkit(services, "call", name, "double", "21", **ELSEWHERE)
+            assert (called.returncode, called.stdout, called.stderr) == (0, "42\n", "")
+            assert initkit(services, "status", name, **ELSEWHERE).returncode == 0
+            if not more:  # else there is a manager
+                refused = initkit(services, "stop", name, **ELSEWHERE)
+                assert (refused.returncode, refused.stderr.count("\n")) == (78, 1)
+                assert "its own program can stop it" in refused.stderr
+        finally:
+            subprocess.run([*verb, "stop"], env=environment, check=True, timeout=PATIENCE)
+        gone = initkit(services, "call", name, "double", "21", **ELSEWHERE)
+        assert (gone.returncode, gone.stderr.count("\n")) == (78, 1)
+        assert f"no settings found for '{name}'" in gone.stderr
