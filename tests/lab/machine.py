@@ -220,7 +220,7 @@ def wait_until(condition: Callable[[], bool], timeout: float = 10, what: str = "
 class Machine:
     """A booted machine, and what can be done with it. Also a context manager that stops it.
 
-    `pid` is its PID 1 as the host counts; it changes with `reboot`.
+    `pid` is its PID 1 as the host counts; it changes with `reboot` and `enter`.
     """
 
     def __init__(self, kind: Kind) -> None:
@@ -228,6 +228,7 @@ class Machine:
         self.name = f"initkit-lab-{os.getpid()}-{os.urandom(3).hex()}"
         self.pid = 0
         self._boots = 0
+        self._entry: tuple[str, ...] = ()  # what PID 1 is instead of the init
         # Without a name, so that it goes with the last process that has it open.
         self._console: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         self._nspawn: subprocess.Popen[bytes] | None = None
@@ -349,14 +350,26 @@ class Machine:
             self.run(*poweroff, check=False)  # the answer may be cut off
         else:
             (self._group / "cgroup.kill").write_text("1")
+        self.ended()
+        self._boot()
+
+    def enter(self, *command: str) -> None:
+        """Cut the power, and start again on the same files with a command for PID 1: a container's entry point."""
+        (self._group / "cgroup.kill").write_text("1")
+        self.ended()
+        self._entry = command
+        self._boot()
+
+    def ended(self) -> int:
+        """The exit status of PID 1, once it and every other process has ended."""
         assert self._nspawn is not None
         try:
-            self._nspawn.wait(STOP_TIMEOUT)
+            status = self._nspawn.wait(STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
             raise LabError(f"{self.kind} did not shut down\n{self.console()}") from None
         events = self._group / "cgroup.events"
         wait_until(lambda: "populated 0" in events.read_text(), what=f"the end of every process of {self.kind}")
-        self._boot()
+        return status
 
     def stop(self) -> None:
         """End the machine at once, with every process and every mount of it. May be called again."""
@@ -434,6 +447,8 @@ class Machine:
         if leader is None:
             raise LabError(f"nspawn did not tell the PID 1 of {self.kind}: {told}")
         self.pid = int(leader[1])
+        if self._entry:
+            return
         if self.kind.init == "sysv":
             mark = Path(f"/proc/{self.pid}/root{SYSV_MARK}")
             wait_until(mark.exists, deadline - time.monotonic(), f"{mark} in {self.kind}")
@@ -445,6 +460,8 @@ class Machine:
         argv += ["--register=no", "--keep-unit", "--private-network", "--link-journal=no", "--console=pipe"]
         argv += [f"--machine={self.name}", "--hostname=lab", f"--directory={_mountpoint() / 'root'}"]
         # systemd says READY=1 when it has booted; for another init nspawn says it when init was started.
+        if self._entry:
+            return [*argv, *self._entry]
         return [*argv, *(["--notify-ready=yes", "--boot"] if self.kind.init == "systemd" else ["/sbin/init"])]
 
     def _next_message(self, notify: socket.socket, deadline: float) -> str:
