@@ -118,3 +118,27 @@ def test_stop(machine: Machine) -> None:
     wait_until(lambda: not machine.exists(SOCKET), what="the end of the socket")
     with pytest.raises(CommandFailed):
         call(machine, "Ping")
+
+
+@pytest.mark.parametrize("socket", ["up", "one"])
+def test_a_manager_of_several(machine: Machine, socket: str) -> None:
+    """By its own name, and by that of a service."""
+    path = f"/run/initkit/{socket}.sock"
+    for name in ("one", "two"):
+        machine.write(f"/etc/initkit/{name}.service", "[Service]\nExecStart=/bin/sleep 2000\n")
+    machine.sh("setsid initkit up one two </dev/null >/var/log/up 2>&1 &")
+    wait_until(lambda: machine.run("initkit", "status", "two", check=False).returncode == 0, what="initkit up")
+    assert f"interface {NAME}" in varlinkctl(machine, "introspect", path, NAME)
+    listed = json.loads(varlinkctl(machine, "--json=short", "call", path, f"{NAME}.List", "{}"))
+    assert [(each["name"], each["state"]) for each in listed["services"]] == [("one", "active"), ("two", "active")]
+    script = 'setsid varlinkctl --more --json=short call "$1" "$2" "$3" >/tmp/stream 2>/tmp/errors </dev/null &'
+    machine.sh(script, path, f"{NAME}.Status", '{"name": "two"}')
+    wait_until(lambda: "active" in machine.read("/tmp/stream"), what="the first state")
+    varlinkctl(machine, "call", path, f"{NAME}.Stop", '{"name": "two"}')
+    wait_until(lambda: '"inactive"' in machine.read("/tmp/stream"), what="the last state")
+    manager = json.loads(varlinkctl(machine, "--json=short", "call", path, f"{NAME}.Ping", "{}"))["pid"]
+    machine.run("kill", str(manager))
+    wait_until(lambda: not any("varlinkctl" in each for each in machine.pids().values()), what="the stream's end")
+    wait_until(lambda: manager not in machine.pids(), what="the manager's end")
+    assert not machine.exists(path)
+    assert "sleep 2000" not in machine.pids().values()
