@@ -17,15 +17,17 @@ _SUFFIX = ".service"
 #: Relation of a service to others -> the directives that say so, and those by which the others say it.
 _DIRECTIVES = {
     "after": (("After",), ("Before",)),
+    "before": (("Before",), ("After",)),
     "needs": (("Requires", "BindsTo", "Requisite"), ()),
     "present": (("BindsTo", "Requisite"), ()),
     "starts": (("Requires", "BindsTo", "Wants", "Upholds"), ()),
-    "bound": (("BindsTo",), ()),
-    "follows": (("Requires", "BindsTo", "Requisite", "PartOf"), ()),
-    "stops_with": (("StopPropagatedFrom",), ("PropagatesStopTo",)),
+    "bound_by": ((), ("BindsTo",)),
+    "followers": ((), ("Requires", "BindsTo", "Requisite", "PartOf")),
+    "stops": (("PropagatesStopTo",), ("StopPropagatedFrom",)),
     "reloads": (("PropagatesReloadTo",), ("ReloadPropagatedFrom",)),
-    "conflicts": (("Conflicts",), ()),
+    "conflicts": (("Conflicts",), ("Conflicts",)),
     "upholds": (("Upholds",), ()),
+    "upheld_by": ((), ("Upholds",)),
     "on_success": (("OnSuccess",), ()),
     "on_failure": (("OnFailure",), ()),
 }
@@ -36,15 +38,18 @@ _ACTING = (*_REQUIRING, "Wants", "Upholds", "Conflicts", "OnSuccess", "OnFailure
 _TRIGGERS = ("OnSuccess", "OnFailure")
 #: Of these units nothing happens here; what they stand for is there, or is not asked for.
 _PASSED_OVER = (".target", ".slice")
+_NO = ("no", "false", "off", "0")
+#: What systemd does with these is not done here.
+_WITHOUT_MEANING = ("JoinsNamespaceOf", "RefuseManualStart", "RefuseManualStop", "StopWhenUnneeded")
 
 
 class Order(Record):
     """By a service's name, names of others.
 
-    Those that it starts `after`, and those `before` it can stop; those that it `needs` to be started, of them the ones
-    that have to be `present` when it starts; those that it `starts` with it; those with which it ends (`bound`), is
-    stopped or restarted on request (`follows`), only stopped (`stops_with`); those that it `reloads` with it; those
-    that it `conflicts` with, says it or the other; those that it `upholds`; those to start `on_success` and
+    Those that it starts `after`, and those `before` which it does; those that it `needs` to be started, of them the
+    ones that have to be `present` when it starts; those that it `starts` with it; those that end with it (`bound_by`),
+    are stopped and restarted when it is (`followers`), only stopped (`stops`), reloaded (`reloads`); those that it
+    `conflicts` with, says it or the other; those that it `upholds`, and is `upheld_by`; those to start `on_success` and
     `on_failure`. `yields`: who of all does not start with the others, because it conflicts with which; `waits`: who
     does not, because it is there for the success or the failure of another.
     """
@@ -54,12 +59,13 @@ class Order(Record):
     needs: Edges
     present: Edges
     starts: Edges
-    bound: Edges
-    follows: Edges
-    stops_with: Edges
+    bound_by: Edges
+    followers: Edges
+    stops: Edges
     reloads: Edges
     conflicts: Edges
     upholds: Edges
+    upheld_by: Edges
     on_success: Edges
     on_failure: Edges
     yields: Mapping[str, str]
@@ -69,11 +75,9 @@ class Order(Record):
         """A service, and those that restart with it, or `stop`."""
         found = [name]
         for each in found:
-            found += [other for other in self.follows if other not in found and self._follows(other, each, stop)]
+            others = self.followers[each] | self.stops[each] if stop else self.followers[each]
+            found += sorted(others - set(found))
         return found
-
-    def _follows(self, name: str, leader: str, stop: bool) -> bool:
-        return leader in self.follows[name] or (stop and leader in self.stops_with[name])
 
     def with_needs(self, name: str) -> list[str]:
         """A service, and those that start with it: none that conflicts with one before it."""
@@ -105,16 +109,16 @@ def of(services: Iterable[Service]) -> Order:
         _check_presence(by_name, service)
         _check_conflicts(service, found)
     waits = _all(found["on_success"], found["on_failure"]) - _all(found["starts"])
-    yields = _yielding(found["conflicts"], waits)
-    found["before"] = _reversed(found["after"])
-    found["conflicts"] = _joined(found["conflicts"], _reversed(found["conflicts"]))
-    return Order(**found, yields=yields, waits=waits)
+    return Order(**found, yields=_yielding(_edges(by_name, ("Conflicts",), ()), waits), waits=waits)
 
 
 def notes(services: Iterable[Service]) -> Iterator[str]:
     """What the services ask for that cannot be had: something to be done with a unit that is not among them."""
     by_name = {each.name: each for each in services}
     for name, service in by_name.items():
+        for key in _WITHOUT_MEANING:
+            if service.has(key) and service.assignments(key)[-1].value not in _NO:
+                yield f"{name}: {key}= means nothing here"
         for key in _ACTING:
             for unit in _units(service, key):
                 stem, dot, kind = unit.rpartition(".")
@@ -146,18 +150,6 @@ def _among(by_name: Mapping[str, Service], name: str, units: Iterable[str]) -> s
     return {each for each in names if each in by_name and each != name}
 
 
-def _reversed(edges: Edges) -> Edges:
-    found: dict[str, set[str]] = {name: set() for name in edges}
-    for name, others in edges.items():
-        for other in others:
-            found[other].add(name)
-    return {name: frozenset(each) for name, each in found.items()}
-
-
-def _joined(one: Edges, other: Edges) -> Edges:
-    return {name: one[name] | other[name] for name in one}
-
-
 def _all(*edges: Edges) -> frozenset[str]:
     return frozenset(name for each in edges for found in each.values() for name in found)
 
@@ -182,7 +174,7 @@ def _check_presence(by_name: Mapping[str, Service], service: Service) -> None:
 def _check_conflicts(service: Service, edges: Mapping[str, Edges]) -> None:
     name = service.name
     for other in sorted(edges["needs"][name]):
-        if other in edges["conflicts"][name] or name in edges["conflicts"][other]:
+        if other in edges["conflicts"][name]:
             raise SettingsError(f"{name} needs {other}, and one of them conflicts with the other", where=service.path)
 
 

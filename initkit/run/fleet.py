@@ -166,19 +166,19 @@ class Fleet:
                 self._failures.setdefault(name, life.outcome.exit_status or 1)
             self._let_down(name)
             self._trigger(self._order.on_failure[name] if life.state == "failed" else self._order.on_success[name])
-            for each, upheld in self._order.upholds.items():
-                if name in upheld and self._lives[each].state in _UP:
+            for each in sorted(self._order.upheld_by[name]):
+                if self._lives[each].state in _UP:
                     self._uphold(name, each)
         self._loop.wake(self)
 
     def _let_down(self, name: str) -> None:
-        """Stop those that cannot be without a service that has ended; by its own doing, or it would have been later."""
-        unready = name in self._failures and not self._lives[name].ready
-        for other in self._lives:
-            needs = name in self._order.bound[other] or (unready and name in self._order.needs[other])
-            if needs and other in self._busy and not self._lives[other].stopping and other not in self._jobs:
+        """BindsTo=: stop those that cannot be without a service that has ended."""
+        for other in sorted(self._order.bound_by[name]):
+            life = self._lives[other]
+            if other in self._busy and not life.stopping and other not in self._jobs:
                 self._say(f"{other}: stopped: {name}.service, which it needs, {self._fate(name)}")
-                self._failures.setdefault(other, 1) if unready else None
+                if not life.ready:
+                    self._failures.setdefault(other, 1)
                 self._ask(other, "stop")
 
     def _trigger(self, names: Iterable[str]) -> None:

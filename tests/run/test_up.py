@@ -87,17 +87,22 @@ def test_failed_requirement(up: Up) -> None:
     assert lines(up.log) == ["wish"]
 
 
-def test_failed_requirement_of_one_that_is_up(up: Up) -> None:
+@pytest.mark.parametrize(("how", "stays"), [("Requires", True), ("BindsTo", False)])
+def test_failed_requirement_of_one_that_is_up(up: Up, how: str, stays: bool) -> None:
+    """Without After= it need not have started; systemd.unit(5) has only BindsTo= end it then."""
     gate = up.services.out / "gate"
     failing = up.services.script(f"while ! [ -e {gate} ]; do sleep 0.01; done; exit 3")
     db = up.add("db", f"Type=oneshot\nExecStart={failing}")
-    web = up.add("web", logged(up, "web"), "Requires=@db@")
+    web = up.add("web", logged(up, "web"), f"{how}=@db@")
     running = up.start()
     up.wait_for(web="active")
     gate.touch()
+    if stays:
+        up.wait_for(db="failed", web="active")
+        running.terminate()
     _, err = running.communicate(timeout=PATIENCE)
     assert running.returncode == 3
-    assert f"initkit: {web}: stopped: {db}.service, which it needs, has failed\n" in err
+    assert (f"initkit: {web}: stopped: {db}.service, which it needs, has failed\n" in err) != stays
     assert lines(up.log) == ["+web", "-web"]
 
 
@@ -179,6 +184,7 @@ def test_process_that_nobody_can_tell_the_service_of(up: Up) -> None:
     up.add("a", f"ExecStart={up.services.script(leaving)}")
     running = up.start()
     until(file.exists)
+    until(lambda: Path(f"/proc/{lines(file)[0]}/comm").read_text() == "sleep\n")
     status, _, err = finish(running)
     assert status == 0
     assert re.fullmatch(r"initkit: sleep\[\d+\] of no service known: killed\n", err)

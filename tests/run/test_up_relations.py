@@ -214,7 +214,8 @@ def test_notes_of_units_that_are_not_there(up: Up) -> None:
         "a",
         f"{DONE}/bin/true",
         "Wants=network-online.target gone.service a.timer\nAfter=gone.service network.target\nPartOf=gone.service\n"
-        "Conflicts=shutdown.target\nOnFailure=reboot.target\nUpholds=@b@\nRequires=data.mount",
+        "Conflicts=shutdown.target\nOnFailure=reboot.target\nUpholds=@b@\nRequires=data.mount\n"
+        "StopWhenUnneeded=yes\nRefuseManualStop=no",
     )
     up.add("b", f"{DONE}/bin/true")
     status, _, err = up.run()
@@ -224,6 +225,8 @@ def test_notes_of_units_that_are_not_there(up: Up) -> None:
         f"{name}: {unit} is not among the services: nothing is done about it"
         for unit in ("Requires=data.mount", "Wants=gone.service", "Wants=a.timer", "OnFailure=reboot.target")
     ]
+    assert f"initkit: {name}: StopWhenUnneeded= means nothing here\n" in err
+    assert "RefuseManualStop" not in err
 
 
 # --- many -------------------------------------------------------------------------------------------------------------
