@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     Edges = Mapping[str, frozenset[str]]
 
 _SUFFIX = ".service"
+_NO = ("no", "false", "off", "0", "n", "f")  # systemd.syntax(7)
 
 #: Relation of a service to others -> the directives that say so, and those by which the others say it.
 _DIRECTIVES = {
@@ -38,7 +39,6 @@ _ACTING = (*_REQUIRING, "Wants", "Upholds", "Conflicts", "OnSuccess", "OnFailure
 _TRIGGERS = ("OnSuccess", "OnFailure")
 #: Of these units nothing happens here; what they stand for is there, or is not asked for.
 _PASSED_OVER = (".target", ".slice")
-_NO = ("no", "false", "off", "0")
 #: What systemd does with these is not done here.
 _WITHOUT_MEANING = ("JoinsNamespaceOf", "RefuseManualStart", "RefuseManualStop", "StopWhenUnneeded")
 
@@ -117,7 +117,7 @@ def notes(services: Iterable[Service]) -> Iterator[str]:
     by_name = {each.name: each for each in services}
     for name, service in by_name.items():
         for key in _WITHOUT_MEANING:
-            if service.has(key) and service.assignments(key)[-1].value not in _NO:
+            if service.has(key) and service.assignments(key)[-1].value.lower() not in _NO:
                 yield f"{name}: {key}= means nothing here"
         for key in _ACTING:
             for unit in _units(service, key):
