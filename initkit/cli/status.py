@@ -126,8 +126,8 @@ def _overview(as_json: bool) -> int:
     from initkit.settings.service import Service
 
     root = Service("all", "", (), user=os.geteuid() != 0).runtime_root
-    answers: dict[str, bool] = {}
-    found = [told for name in survey.overview(root) for told in _known(root, name, answers)]
+    listed: dict[str, list[dict[str, Any]] | None] = {}
+    found = [told for name in survey.overview(root) for told in _known(root, name, listed)]
     if as_json:
         print(text_of(found))
     else:
@@ -138,23 +138,26 @@ def _overview(as_json: bool) -> int:
     return 0
 
 
-def _known(root: str, name: str, answers: dict[str, bool]) -> Iterator[dict[str, Any]]:
-    """What there is to know of a service by its name alone; several for a manager that has several, which is asked
-    once for all its names. Which sockets have given answers is kept."""
+def _known(root: str, name: str, listed: dict[str, list[dict[str, Any]] | None]) -> Iterator[dict[str, Any]]:
+    """What there is to know of a service by its name alone; several for a manager that has several. By all their names
+    it is asked once: what each socket has said is `listed`."""
     path = f"{root}/initkit/{name}.sock"
     socket = os.path.realpath(path)
-    if socket not in answers:
-        answers[socket] = _answers(socket)
-    if not answers[socket]:
+    if socket not in listed:
+        listed[socket] = _list(socket)
+    told = listed[socket]
+    if told is None:
         yield survey.recorded_service(root, name)
     elif not os.path.islink(path):
-        from initkit.run import client
-
-        yield from client.call(path, "List")["services"]
+        yield from told
 
 
-def _answers(socket: str) -> bool:
+def _list(socket: str) -> list[dict[str, Any]] | None:
+    """The services of the manager at a socket, None where none answers."""
+    from initkit.run import client
+
     try:
-        return charges.answers(socket)
+        found: list[dict[str, Any]] | None = client.call(socket, "List")["services"] if charges.answers(socket) else None
     except InitkitError:
-        return False  # not for this user
+        return None  # not for this user, or it has just ended
+    return found

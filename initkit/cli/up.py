@@ -57,9 +57,10 @@ def parser() -> ArgumentParser:
     made = Parser(
         prog="initkit up",
         usage="initkit up [--name NAME] [FILE…]",
-        description="Run several services under one manager in the foreground, in the order that After=, Before= and"
-        " Requires= give them; their output is shown line by line, each behind its service's name. SIGTERM or SIGINT"
-        " stops them in reverse order.",
+        description="Run several services under one manager in the foreground, in the order that After= and Before="
+        " give them; what they require, conflict with or uphold means what systemd.unit(5) says. Their output is shown"
+        " line by line, each behind its service's name. SIGTERM or SIGINT stops them in reverse order. The other verbs"
+        " find them by their names.",
     )
     made.add_argument("files", nargs="*", metavar="FILE", help="settings files; without any, all in this directory")
     made.add_argument("--name", default="up", help="of the control socket, NAME.sock beside those of services")
