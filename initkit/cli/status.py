@@ -157,7 +157,7 @@ def _list(socket: str) -> list[dict[str, Any]] | None:
     from initkit.run import client
 
     try:
-        found: list[dict[str, Any]] | None = client.call(socket, "List")["services"] if charges.answers(socket) else None
+        found: list[dict[str, Any]] = client.call(socket, "List")["services"] if charges.answers(socket) else []
     except InitkitError:
         return None  # not for this user, or it has just ended
-    return found
+    return found or None

@@ -125,7 +125,7 @@ class Fleet:
             self._failures.setdefault(name, 1)
             job.done(Fault("StartFailed", name=name, status=1, reason=reason))
             self._let_down(name)
-            self._trigger(self._order.on_failure[name])
+            self._trigger(name, self._order.on_failure[name])
             return
         self._kept.discard(name)
         self._yielded.pop(name, None)
@@ -165,7 +165,8 @@ class Fleet:
             if life.state == "failed":
                 self._failures.setdefault(name, life.outcome.exit_status or 1)
             self._let_down(name)
-            self._trigger(self._order.on_failure[name] if life.state == "failed" else self._order.on_success[name])
+            failed = life.state == "failed"
+            self._trigger(name, self._order.on_failure[name] if failed else self._order.on_success[name])
             for each in sorted(self._order.upheld_by[name]):
                 if self._lives[each].state in _UP:
                     self._uphold(name, each)
@@ -181,10 +182,16 @@ class Fleet:
                     self._failures.setdefault(other, 1)
                 self._ask(other, "stop")
 
-    def _trigger(self, names: Iterable[str]) -> None:
-        """OnSuccess=, OnFailure=."""
-        for each in () if self._quitting else sorted(names):
+    def _trigger(self, name: str, others: Iterable[str]) -> None:
+        """OnSuccess=, OnFailure=: those are told whose end it is, unless they run already."""
+        life = self._lives[name]
+        for each in () if self._quitting else sorted(others):
+            fresh = each not in self._busy and each not in self._jobs
             self.start(each, _ignored)
+            if fresh:
+                told = {**life.outcome.variables(), "INVOCATION_ID": life.kin.invocation if life.kin else ""}
+                self._lives[each].monitored = {f"MONITOR_{key}": value for key, value in told.items() if value}
+                self._lives[each].monitored["MONITOR_UNIT"] = life.service.unit
 
     def _uphold(self, name: str, leader: str) -> None:
         """Upholds=: start it, if it is down; not more often than it may be started at all."""
@@ -219,6 +226,7 @@ class Fleet:
         for each in reversed(self._order.with_needs(name)):
             if each == name or self._lives[each].state in _DOWN:
                 self._displace(each)
+                self._lives[each].monitored = {}
                 self._ask(each, "start", done if each == name else None)
 
     def stop(self, name: str, done: Done, *, stay: bool = False) -> None:

@@ -46,6 +46,7 @@ class Hearing:
         self.control = 0  # pid of the command that runs beside it
         self.state, self.since = "inactive", time.time()  # in the interface's words; since when, in the epoch's seconds
         self.changed: Callable[[], None] = _nothing  # told when the state or the status text is another
+        self.monitored: dict[str, str] = {}  # about the service whose end started this one: systemd.exec(5)
         self.stopping = False
         self.then = ""  # what follows a stop that was asked for: "start", "wait" until it is asked for, or the end
         self.ready = False

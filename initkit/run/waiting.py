@@ -87,7 +87,7 @@ class Waiting(Hearing):
     def start(self, steps: tuple[Step, ...], variables: dict[str, str]) -> int:
         """Start a program: its pid."""
         if self.kin:
-            variables = {**variables, "INVOCATION_ID": self.kin.invocation}
+            variables = {**self.monitored, **variables, "INVOCATION_ID": self.kin.invocation}
         pid, report = spawn(self.service, steps, variables, output=self.output, fds=self.fds)
         self._mine.add(pid)
         if self.kin:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import re
 import signal
 
 import pytest
@@ -153,6 +155,29 @@ def test_on_failure_and_on_success(up: Up) -> None:
     assert lines(up.log)[-1] == "cheer"
 
 
+def test_who_has_failed(up: Up) -> None:
+    """systemd.exec(5), $MONITOR_UNIT and its kin."""
+    bad = up.add("bad", "Type=oneshot\nExecStart=/bin/sh -c 'exit 3'", "OnFailure=@alarm@")
+    shown = up.services.script(f"env | grep ^MONITOR_ | sort >> {up.log}; exit 0")
+    alarm = up.add("alarm", f"{DONE}{shown}")
+    up.add("other", SLEEP)
+    running = up.start()
+    until(lambda: len(lines(up.log)) == 5)
+    told = dict(line.split("=") for line in lines(up.log))
+    assert re.fullmatch("[0-9a-f]{32}", told.pop("MONITOR_INVOCATION_ID"))
+    assert told == {
+        "MONITOR_UNIT": f"{bad}.service",
+        "MONITOR_SERVICE_RESULT": "exit-code",
+        "MONITOR_EXIT_CODE": "exited",
+        "MONITOR_EXIT_STATUS": "3",
+    }
+    up.wait_for(alarm="inactive")
+    up.call("Start", name=alarm)
+    up.wait_for(alarm="inactive")
+    assert len(lines(up.log)) == 5  # nobody's end, this time
+    finish(running)
+
+
 def test_on_failure_after_the_last_restart(up: Up) -> None:
     program = up.services.script(f"echo life >> {up.log}; exit 1")
     up.add("bad", f"ExecStart={program}\nRestart=on-failure\nRestartSec=0", "OnFailure=@alarm@\nStartLimitBurst=3")
@@ -204,6 +229,24 @@ def test_propagated_stop(up: Up) -> None:
     up.call("Stop", name=lead)
     up.wait_for(lead="inactive", to="inactive", **{"from": "inactive"})
     finish(running)
+
+
+# --- the group that may look ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_control_group(up: Up, same: bool) -> None:
+    """There is one socket, and so one group or none."""
+    group = grp.getgrgid(os.getegid()).gr_name
+    up.add("a", f"{SLEEP}\nX-Initkit-ControlGroup={group}")
+    up.add("b", f"{SLEEP}\nX-Initkit-ControlGroup={group}" if same else SLEEP)
+    running = up.start()
+    up.wait_for(a="active", b="active")
+    mode = os.stat(f"{up.services.runtime}/initkit/{up.name}.sock").st_mode & 0o777
+    assert mode == (0o660 if same else 0o600)
+    _, _, err = finish(running)
+    noted = f"initkit: control_group is not the same for all services ({group}): no group may look\n"
+    assert err == ("" if same else noted)
 
 
 # --- what cannot be had -----------------------------------------------------------------------------------------------
