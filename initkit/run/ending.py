@@ -7,15 +7,18 @@ import time
 
 from initkit.plan import log
 from initkit.run import pidfile
-from initkit.run.family import with_continue
-from initkit.run.loop import INFINITY
+from initkit.run.family import listed, with_continue
 from initkit.run.outcome import Outcome, result_of, will_restart
 from initkit.run.waiting import Waiting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from initkit.run.identity import Stat
     from initkit.run.waiting import Part
     from initkit.settings.command import Command
+
+#: What TimeoutStopFailureMode= calls the signals: KillSignal=, WatchdogSignal=, FinalKillSignal=.
+_TERMINATE, _ABORT, _KILL = "terminate", "abort", "kill"
 
 
 class Ending(Waiting):
@@ -24,24 +27,43 @@ class Ending(Waiting):
     def end(self) -> Part[None]:
         """ExecStop=, then the signals, then ExecStopPost=; nothing is left when it is done."""
         service = self.service
-        self.watchdog = INFINITY
+        self.unguard()
+        self.enter("deactivating", service.stop_timeout)
         if self.main in self.exits and not self.outcome.result:
             self.ended()
-        if self.ready and self.outcome.clean:
-            self.limit(service.stop_timeout)
-            for command in service.exec_stop:
-                self._blame((yield from self.command(command, stoppable=False)), command)
-        first = service.watchdog_signal if self.outcome.result == "watchdog" else service.kill_signal
-        if self.then == "start" and service.restart_kill_signal:
-            first = service.restart_kill_signal
-        yield from self._kill(first)
+        yield from self._kill((yield from self._first()))
         self._take_down_end()
-        self.limit(service.stop_timeout)
-        for command in service.exec_stop_post:
-            self._blame((yield from self.command(command, stoppable=False)), command)
+        late = yield from self._overrun(service.exec_stop_post)
         if service.exec_stop_post:
-            yield from self._kill(service.kill_signal)
+            yield from self._kill(service.stop_failure_mode if late else _TERMINATE)
         self._clean_up()
+
+    def _first(self) -> Part[str]:
+        """What comes before the signals. Returns which one is the first, in TimeoutStopFailureMode='s words."""
+        service, outcome = self.service, self.outcome
+        if outcome.result == "watchdog":
+            return _ABORT
+        if outcome.result == "timeout" and not self.ready:
+            return service.start_failure_mode
+        if self.said_stopping and self.ready:  # as if the signal had been sent
+            yield from self.until_gone(self._main_gone)
+            return _TERMINATE if self._main_gone() else self._late(service.stop_timeout)
+        if self.ready and (outcome.clean or outcome.result == "timeout"):  # RuntimeMaxSec=
+            late = yield from self._overrun(service.exec_stop)
+            return service.stop_failure_mode if late else _TERMINATE
+        return _TERMINATE
+
+    def _overrun(self, commands: tuple[Command, ...]) -> Part[bool]:
+        """Run commands, each with TimeoutStopSec= to itself, until one fails. Returns whether one took too long."""
+        for command in commands:
+            self.limit(self.service.stop_timeout)
+            status = yield from self.command(command, stoppable=False)
+            if self.control:
+                return True
+            if status:
+                self._blame(status, command)
+                break
+        return False
 
     def _take_down_end(self) -> None:
         """How the main process ended belongs to the outcome, whatever the cause of its end."""
@@ -56,28 +78,52 @@ class Ending(Waiting):
         if status and self.outcome.clean:
             self.outcome = Outcome(result_of(self.service, status), status, f"{command.path} failed")
 
-    def _kill(self, number: int) -> Part[None]:
-        """systemd.kill(5): `number` to those KillMode= names, SIGKILL to what is left after TimeoutStopSec=."""
+    def _kill(self, how: str) -> Part[None]:
+        """systemd.kill(5): the signal that `how` asks for, to those KillMode= names, SIGKILL to what is left in the
+        end."""
         service = self.service
         if service.kill_mode == "none" or self._gone():
             return
-        signals = with_continue(number, hangup=service.send_sighup)
-        self.limit(service.stop_timeout)
-        if service.kill_mode == "control-group":
-            self.family.signal_all(signals, self._reader())
-            gone = self.family.childless
-        else:
-            self.signal_main(signals)
-            gone = self._main_gone
-        yield from self.until_gone(gone)
-        if not gone():
-            fate = "killed" if service.send_sigkill else "left running"
-            self.report(
-                "note", f"{service.name}: {self.family.names()} still there after {service.stop_timeout:g} s: {fate}"
-            )
-            self.outcome = self.outcome if self.outcome.result else Outcome("timeout")
+        if how == _TERMINATE:
+            number = service.restart_kill_signal if self.then == "start" else 0
+            signals = with_continue(number or service.kill_signal, hangup=service.send_sighup)
+            if not (yield from self._signal(signals, service.stop_timeout)):
+                how = self._late(service.stop_timeout)
+        if how == _ABORT:
+            signals = with_continue(service.watchdog_signal)
+            if not (yield from self._signal(signals, service.abort_timeout)):
+                self._late(service.abort_timeout, last=True)
         if service.send_sigkill:
             yield from self._kill_rest()
+
+    def _signal(self, numbers: tuple[int, ...], seconds: float) -> Part[bool]:
+        """Signal those that hear of it first, and give them so much time. Returns whether they have gone."""
+        gone = self.family.childless if self.service.kill_mode == "control-group" else self._main_gone
+        if not gone():
+            self.limit(seconds)
+            self._tell_refused(self._send(numbers, first=True))
+            yield from self.until_gone(gone)
+        return gone()
+
+    def _send(self, numbers: tuple[int, ...], *, first: bool) -> list[Stat]:
+        """Signal those whom KillMode= names, `first` or in the end; returns those that it cannot reach."""
+        mode = self.service.kill_mode
+        if mode == "process" or (mode == "mixed" and first):
+            return self.signal_main(numbers)
+        return self.family.signal_all(numbers, self._reader())
+
+    def _tell_refused(self, refused: list[Stat]) -> None:
+        if refused:
+            self.report("note", f"{self.service.name}: {listed(refused)} cannot be signalled: another user's")
+
+    def _late(self, seconds: float, *, last: bool = False) -> str:
+        """What is to be done with those that have not ended in time."""
+        service = self.service
+        aborts = service.stop_failure_mode == _ABORT and not last
+        fate = "aborted" if aborts else "killed" if service.send_sigkill else "left running"
+        self.report("note", f"{service.name}: {self.family.names()} still there after {seconds:g} s: {fate}")
+        self.outcome = self.outcome if self.outcome.result else Outcome("timeout")
+        return _ABORT if aborts else _KILL
 
     def _kill_rest(self) -> Part[None]:
         """FinalKillSignal=, again and again: what was forked while it was being sent hears it, too."""
@@ -85,10 +131,10 @@ class Ending(Waiting):
         final = (service.final_kill_signal,)
         self.limit(service.stop_timeout)
         while not self._gone() and time.monotonic() < self.deadline:
-            if service.kill_mode == "process":
-                self.signal_main(final)
-            else:
-                self.family.signal_all(final, self._reader())
+            refused = self._send(final, first=False)
+            if refused and len(refused) == len(self.family.members()):
+                self._tell_refused(refused)
+                return  # who is left is none of ours to end
             if not self._gone():
                 self.handle((yield self.deadline))
 

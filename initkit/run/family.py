@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     class Family(Protocol):
         """The processes of one service: this module where all descendants are its own, else `initkit.run.kin.Kin`."""
 
-        def signal_all(self, numbers: Iterable[int], spared: tuple[str, ...] = ()) -> None: ...
+        def signal_all(self, numbers: Iterable[int], spared: tuple[str, ...] = ()) -> list[Stat]: ...
         def includes(self, pid: int) -> bool: ...
         def children(self) -> list[Stat]: ...
         def childless(self) -> bool: ...
@@ -29,27 +29,37 @@ if TYPE_CHECKING:
 _ROUNDS = 100  # of signals, before the dead are to be reaped
 
 
-def signal_all(numbers: Iterable[int], spared: tuple[str, ...] = ()) -> None:
+def signal_all(numbers: Iterable[int], spared: tuple[str, ...] = ()) -> list[Stat]:
     """Signal every descendant of this process once; also those that they fork meanwhile, if they can be caught.
 
-    Processes whose command line is `spared` hear nothing.
+    Processes whose command line is `spared` hear nothing. Returns those that are another user's and cannot be told.
     """
     numbers = tuple(numbers)
+    refused: list[Stat] = []
     if not seen():
-        if os.getpid() == 1:  # all that there are
-            for number in numbers:
-                os.kill(-1, number)
-        return
+        if os.getpid() == 1:
+            _signal_everything(numbers)
+        return refused
     found = list(identity.descendants(os.getpid()))
     done: set[tuple[int, int]] = set()
     for _ in range(_ROUNDS):
         for each in found:
-            if not is_spared(each, spared):
-                send(each, numbers)
+            if not is_spared(each, spared) and not reaches(each, numbers):
+                refused.append(each)
             done.add((each.pid, each.start))
         found = [each for each in _quickly(os.getpid()) if (each.pid, each.start) not in done]
         if not found:
-            return
+            break
+    return refused
+
+
+def _signal_everything(numbers: tuple[int, ...]) -> None:
+    """PID 1's way: kill(2) of -1."""
+    try:
+        for number in numbers:
+            os.kill(-1, number)
+    except (ProcessLookupError, PermissionError):
+        pass  # there is nobody else, or nobody of this user's
 
 
 def is_spared(process: Stat, spared: tuple[str, ...]) -> bool:
@@ -90,6 +100,15 @@ def send(process: Stat, numbers: Iterable[int]) -> None:
         pass
     finally:
         os.close(pidfd)
+
+
+def reaches(process: Stat, numbers: Iterable[int]) -> bool:
+    """As `send`; False where the process is another user's, who alone may signal it."""
+    try:
+        send(process, numbers)
+    except PermissionError:
+        return False
+    return True
 
 
 def with_continue(number: int, *, hangup: bool = False) -> tuple[int, ...]:

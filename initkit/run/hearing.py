@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from initkit.run.family import Family
+    from initkit.run.identity import Stat
     from initkit.run.kin import Kin
     from initkit.run.loop import Loop
     from initkit.run.notify import NotifySocket
     from initkit.settings.service import Service
 
 STOP = frozenset((_signal.SIGTERM, _signal.SIGINT))
+SETTLED = ("inactive", "active", "failed")  # states in which nothing is waited for
 
 
 class Hearing:
@@ -49,48 +51,78 @@ class Hearing:
         self.monitored: dict[str, str] = {}  # about the service whose end started this one: systemd.exec(5)
         self.stopping = False
         self.then = ""  # what follows a stop that was asked for: "start", "wait" until it is asked for, or the end
-        self.ready = False
-        self.said_ready = False
-        self.status_text = ""
-        self.outcome = Outcome()
         self.reloads = 0  # that were asked for
         self.reloaded = 0  # how many of them are over
         self.reload_fault = ""  # why the last one failed
-        self.reloading = False  # whether it has said RELOADING=1, and not READY=1 since
-        self.reloading_since = -1  # MONOTONIC_USEC= of that
+        self.reloading_since = -1  # MONOTONIC_USEC= of the last RELOADING=1
         self.deadline = INFINITY  # of what is going on
-        self.watchdog = INFINITY
+        self.begin()
         self.exits: dict[int, int] = {}  # wait statuses of the programs started here
         self.notify: NotifySocket | None = None
         self._mine: set[int] = set()  # pids of the programs started here, until they are reaped
         self._failures: dict[int, str] = {}  # why a program was not executed, "" when it was
 
+    def begin(self) -> None:
+        """A new life, of which nothing has been heard yet."""
+        self.outcome, self.ready, self.control = Outcome(), False, 0
+        self.said_ready = self.said_stopping = False
+        self.reloading = False  # whether it has said RELOADING=1, and not READY=1 since
+        self.status_text, self.errno = "", 0
+        self.access = self.service.notify_access
+        self.interval = self.service.watchdog  # seconds, that signs of life may be apart
+        self.unguard()
+
     @property
     def ending(self) -> bool:
-        """Whether there is no going on: an outcome, or a stop that was asked for."""
-        return bool(self.outcome.result) or self.stopping
+        """Whether there is no going on: an outcome, a stop that was asked for, or one that the service has begun."""
+        return bool(self.outcome.result) or self.stopping or (self.said_stopping and self.ready)
 
-    def enter(self, state: str) -> None:
-        """Be in another state from now on."""
+    def enter(self, state: str, seconds: float | None = None) -> None:
+        """Be in another state from now on; what goes on there may take so many seconds."""
         if {state, self.state} != {"active", "reloading"}:
             self.since = time.time()
         self.state = state
+        if seconds is not None:
+            self.deadline = time.monotonic() + seconds
         self.changed()
 
     def limit(self, seconds: float) -> None:
         """From now on, what goes on may take as long as this."""
         self.deadline = time.monotonic() + seconds
+        self._tell_deadline()
 
-    def signal_main(self, numbers: tuple[int, ...]) -> None:
-        """Signal the main process, and the command that runs beside it."""
-        for pid in (self.main, self.control):
-            if pid == 0 or pid in self.exits:
-                continue
-            if pid in self._mine:  # our child, and not reaped: the pid is its own
-                for number in numbers:
-                    os.kill(pid, number)
-            elif found := identity.stat(pid):
-                family.send(found, numbers)
+    def _tell_deadline(self) -> None:
+        if self.state not in SETTLED:
+            self.changed()
+
+    def guard(self) -> None:
+        """Expect signs of life from now on."""
+        self.guarded = True
+        self._revive()
+
+    def unguard(self) -> None:
+        """Expect no sign of life any more."""
+        self.guarded, self.watchdog = False, INFINITY
+
+    def _revive(self) -> None:
+        if self.guarded and self.watchdog > 0:
+            self.watchdog = time.monotonic() + self.interval if 0 < self.interval < INFINITY else INFINITY
+
+    def signal_main(self, numbers: tuple[int, ...]) -> list[Stat]:
+        """Signal the main process, and the command that runs beside it. Returns those that are another user's."""
+        living = [pid for pid in (self.main, self.control) if pid and pid not in self.exits]
+        return [found for pid in living if not self._reaches(pid, numbers) and (found := identity.stat(pid))]
+
+    def _reaches(self, pid: int, numbers: tuple[int, ...]) -> bool:
+        if pid not in self._mine:
+            found = identity.stat(pid)
+            return found is None or family.reaches(found, numbers)
+        try:
+            for number in numbers:  # our child, and not reaped: the pid is its own
+                os.kill(pid, number)
+        except PermissionError:
+            return False
+        return True
 
     def write_main_pid(self) -> None:
         """PIDFile=, for programs that write none."""
@@ -138,37 +170,79 @@ class Hearing:
         """NotifyAccess=; of a sender that is gone already only the user can be told."""
         if pid == self.main:
             return True
-        access = self.service.notify_access
-        if access == "exec":
+        if self.access == "exec":
             return pid == self.control
-        if access == "all":
+        if self.access == "all":
             gone = identity.stat(pid) is None and uid in pidfile.trusted_uids(self.service)
             return gone or self.family.includes(pid)
         return False
 
     def _noted(self, fields: dict[str, str]) -> None:
+        self._noted_state(fields)
+        for name, take in _TAKEN.items():
+            if name in fields:
+                take(self, fields[name])
+
+    def _noted_state(self, fields: dict[str, str]) -> None:
+        """Who has said STOPPING=1 does not rise again."""
+        if fields.get("STOPPING") == "1":
+            self.said_stopping = True
+        if self.said_stopping:
+            return
         if fields.get("RELOADING") == "1":
-            since = fields.get("MONOTONIC_USEC", "")
-            self.reloading, self.reloading_since = True, int(since) if since.isascii() and since.isdigit() else -1
+            since = _number(fields.get("MONOTONIC_USEC", ""))
+            self.reloading, self.reloading_since = True, -1 if since is None else since
             if self.state == "active":
                 self.enter("reloading")
         if fields.get("READY") == "1":
             self.said_ready, self.reloading = True, False
             if self.state == "reloading" and self.reloaded == self.reloads:  # a reload that was its own idea
                 self.enter("active")
-        if fields.get("STATUS", self.status_text) != self.status_text:
-            self.status_text = fields["STATUS"]
+
+    def _noted_status(self, text: str) -> None:
+        if text != self.status_text:
+            self.status_text = text
             self.changed()
-        named = fields.get("MAINPID", "")
-        if named.isascii() and named.isdigit() and int(named) != self.main and self.family.includes(int(named)):
-            self._adopt(int(named))
-        if self.watchdog != INFINITY and fields.get("WATCHDOG") == "1":
-            self.watchdog = time.monotonic() + self.service.watchdog
-        elif fields.get("WATCHDOG") == "trigger":
+
+    def _noted_errno(self, text: str) -> None:
+        import errno
+
+        number = _number(text)
+        number = getattr(errno, text, None) if number is None and text.isupper() else number
+        if number is not None and number < _MOST_ERRNO and number != self.errno:
+            self.errno = number
+            self.changed()
+
+    def _noted_access(self, text: str) -> None:
+        if text in ("main", "exec", "all"):
+            self.access = text
+
+    def _noted_main(self, text: str) -> None:
+        pid = _number(text)
+        if pid and pid != self.main and self.family.includes(pid):
+            self._adopt(pid)
+
+    def _noted_watchdog(self, text: str) -> None:
+        if text == "1":
+            self._revive()
+        elif text == "trigger" and self.state != "deactivating":
             self.watchdog = 0.0
-        extend = fields.get("EXTEND_TIMEOUT_USEC", "")
-        if extend.isascii() and extend.isdigit() and self.deadline != INFINITY:
-            self.deadline = max(self.deadline, time.monotonic() + int(extend) / 1e6)
+
+    def _noted_interval(self, text: str) -> None:
+        """WATCHDOG_USEC=: another interval until this life ends, also where the settings have none."""
+        microseconds = _number(text)
+        if microseconds is not None:
+            self.interval = microseconds / 1e6 if microseconds < _MOST_USEC else INFINITY
+            self._revive()
+
+    def _extend(self, text: str) -> None:
+        """EXTEND_TIMEOUT_USEC=: what goes on, the watchdog's interval too, may last so long from now, if not longer."""
+        until = time.monotonic() + (_number(text) or 0) / 1e6
+        if 0 < self.watchdog < until:
+            self.watchdog = until
+        if self.deadline < until:
+            self.deadline = until
+            self._tell_deadline()
 
     def _adopt(self, pid: int) -> None:
         """MAINPID=: another process is the main one. Of one that is nobody's child here a pidfd tells the end."""
@@ -186,6 +260,25 @@ class Hearing:
         os.close(pidfd)
         # Only its parent learns how it ended; systemd takes that for a good end as well.
         return () if pid in self.exits else (Event("exit", pid, to=self.kin),)
+
+
+#: Assignments of sd_notify(3) and what takes them in, in that order.
+_TAKEN = {
+    "MAINPID": Hearing._noted_main,
+    "STATUS": Hearing._noted_status,
+    "NOTIFYACCESS": Hearing._noted_access,
+    "ERRNO": Hearing._noted_errno,
+    "EXTEND_TIMEOUT_USEC": Hearing._extend,
+    "WATCHDOG": Hearing._noted_watchdog,
+    "WATCHDOG_USEC": Hearing._noted_interval,
+}
+_MOST_ERRNO = 4096
+_MOST_USEC = 2**64 - 1  # USEC_INFINITY
+
+
+def _number(text: str) -> int | None:
+    """An unsigned number of 64 bits."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 20 else None
 
 
 def _nothing() -> None:

@@ -134,21 +134,23 @@ class Kin:
             pid = found.parent
         return False
 
-    def signal_all(self, numbers: Iterable[int], spared: tuple[str, ...] = ()) -> None:
+    def signal_all(self, numbers: Iterable[int], spared: tuple[str, ...] = ()) -> list[Stat]:
         """Signal every process of the service once, also those that they fork meanwhile, if they can be caught.
 
-        Processes whose command line is `spared` hear nothing.
+        Processes whose command line is `spared` hear nothing. Returns those that are another user's.
         """
         numbers = tuple(numbers)
+        refused: list[Stat] = []
         done: set[tuple[int, int]] = set()
         for _ in range(_ROUNDS):
             found = [each for each in self.members() if (each.pid, each.start) not in done]
             for each in found:
-                if not family.is_spared(each, spared):
-                    family.send(each, numbers)
+                if not family.is_spared(each, spared) and not family.reaches(each, numbers):
+                    refused.append(each)
                 done.add((each.pid, each.start))
             if not found:
-                return
+                break
+        return refused
 
     def names(self) -> str:
         """Its processes by name and pid, for people."""

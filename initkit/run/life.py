@@ -13,7 +13,7 @@ from initkit import plan
 from initkit.run import pidfile
 from initkit.run.ending import Ending
 from initkit.run.loop import INFINITY
-from initkit.run.outcome import Outcome, result_of, success, will_restart
+from initkit.run.outcome import Outcome, manager_status, restart_delay, result_of, success, will_restart
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ class Life(Ending):
     _starts: tuple[float, ...] = ()  # when the last lives began
     restarts = 0  # since the last start that was asked for
     last = Outcome()  # of the life before this one
+    verdict: int | None = None  # the exit status that the manager is to end with because of this service
+    _delay = 0.0  # before the next restart
 
     def supervise(self) -> int:
         """Live until there is nothing more to restart; returns the exit status to end with."""
@@ -73,31 +75,32 @@ class Life(Ending):
     def _lives(self) -> Task:
         while True:
             self._starts = (*self._starts, time.monotonic())
-            self.outcome, self.ready, self.said_ready, self.control = Outcome(), False, False, 0
-            self.status_text, self.reloading = "", False
+            self.begin()
             if self.kin:
                 self.kin.renew()
-            self.enter("activating")
+            self.enter("activating", self.service.start_timeout)
             yield from self._start()
             if self.ready:
                 self.enter("reloading" if self.reloading else "active")
                 yield from self._stay()
-            self.enter("deactivating")
             yield from self.end()
             self.last, self.deadline = self.outcome, INFINITY
-            if self._restarts():
+            restarts = self._restarts()
+            if restarts:
                 yield from self._pause()
-            elif not self.stopping:
-                return self.outcome.exit_status
-            if self.stopping and not (yield from self._again()):
-                return self.outcome.exit_status
+            if self.stopping and (yield from self._again()):
+                continue
+            if self.stopping or not restarts:
+                return self._exit_status()
+
+    def _exit_status(self) -> int:
+        return self.outcome.exit_status if self.verdict is None else self.verdict
 
     # --- start ----------------------------------------------------------------------------------------------------
 
     def _start(self) -> Part[None]:
         """To readiness, or to an outcome."""
         service = self.service
-        self.limit(service.start_timeout)
         yield from self._conditions()
         for command in () if self.ending else service.exec_start_pre:
             if not (yield from self._succeeds(command)):
@@ -109,13 +112,12 @@ class Life(Ending):
                 return
         if self.ending:
             return
-        if self.main in self.exits and service.exec_start_post and not service.remain_after_exit:
+        if self.main in self.exits and service.exec_start_post and not service.remain_after_exit and not self.lives():
             self.ended()
             return
         self.ready = True
         self.deadline = INFINITY
-        if self._watched():
-            self.watchdog = time.monotonic() + service.watchdog
+        self.guard()
         self.report("ready", "")
 
     def _conditions(self) -> Part[None]:
@@ -172,7 +174,7 @@ class Life(Ending):
             yield from self._named_by_pid_file()
         else:
             found = self.family.children()
-            self.main = found[0].pid if len(found) == 1 else 0
+            self.main = found[0].pid if len(found) == 1 and self.service.guess_main_pid else 0
             if not found:
                 self.outcome = Outcome("protocol", note="left no process running")
 
@@ -197,9 +199,10 @@ class Life(Ending):
         service = self.service
         if service.type != "oneshot":
             self.limit(service.runtime_max)
-            yield from self._serve(self._main_lives)
-        if service.remain_after_exit and self.outcome.clean and not self.stopping:
-            self.main, self.outcome, self.deadline, self.watchdog = 0, Outcome(), INFINITY, INFINITY
+            yield from self._serve(self.lives)
+        if service.remain_after_exit and self.outcome.clean and not self.stopping and not self.said_stopping:
+            self.main, self.outcome, self.deadline = 0, Outcome(), INFINITY
+            self.unguard()
             yield from self._serve(lambda: True)
 
     def _serve(self, lives: Callable[[], bool]) -> Part[None]:
@@ -212,15 +215,11 @@ class Life(Ending):
         if not self.ending and self.main in self.exits:
             self.ended()
 
-    def _main_lives(self) -> bool:
-        return self.main not in self.exits if self.main else not self.family.childless()
-
     def _reload(self) -> Part[None]:
         """ExecReload=, or the signal; a reload that fails leaves the service as it is."""
         service, before, asked = self.service, self.deadline, self.reloads
         self.reload_fault = ""
-        self.enter("reloading")
-        self.limit(service.start_timeout)
+        self.enter("reloading", service.start_timeout)
         if service.type == "notify-reload":
             yield from self._reload_by_signal()
         for command in () if self.ending or self.reload_fault else service.exec_reload:
@@ -250,32 +249,49 @@ class Life(Ending):
     def _end_control(self) -> Part[None]:
         pid, main, self.main = self.control, self.main, 0
         self.signal_main((self.service.final_kill_signal,))
-        self.main, self.deadline = main, INFINITY
+        self.main = main
+        self.limit(self.service.stop_timeout)
         yield from self.until_gone(lambda: pid in self.exits)
-        del self.exits[pid]
+        self.exits.pop(pid, None)
         self.control = 0
 
     # --- and again ------------------------------------------------------------------------------------------------
 
     def _restarts(self) -> bool:
         service, outcome = self.service, self.outcome
-        if self.stopping or not will_restart(service, outcome):
+        wanted = not self.stopping and will_restart(service, outcome)
+        if not wanted or service.restart_mode != "direct":  # else it is as if it had not ended
+            self._act("SuccessAction" if outcome.clean else "FailureAction")
+        if self.verdict is not None or not wanted:
             if self.then != "start":
                 self._tell_end()
             return False
         interval, burst = service.start_limit_interval, service.start_limit_burst
-        next_start = time.monotonic() + service.restart_sec
+        self._delay = restart_delay(service, self.restarts)
+        next_start = time.monotonic() + self._delay
         self._starts = tuple(each for each in self._starts if each > next_start - interval)
         if interval > 0 and 0 < burst <= len(self._starts):
             self._fail(f"{service.name}: {outcome}; not restarted: {burst} starts within {interval:g} s")
+            self._act("StartLimitAction")
             return False
-        text = f"{service.name}: {outcome}; restarted in {service.restart_sec:g} s"
+        text = f"{service.name}: {outcome}; restarted in {self._delay:.6g} s"
         self.report("restarting", f"{outcome.exit_status} {text}")
         return True
 
+    def _act(self, directive: str) -> None:
+        """What the settings want of the manager now: to end, or what is systemd's alone."""
+        service = self.service
+        action = getattr(service, type(service).rows[directive].attribute)
+        if self.then == "start" or action == "none":
+            return
+        if action == "exit":
+            self.verdict = manager_status(service, self.outcome)
+            self.stopping, self.then = True, ""
+        else:
+            self.report("note", f"{service.name}: {directive}={action} is not for initkit to do")
+
     def _pause(self) -> Part[None]:
-        self.limit(self.service.restart_sec)
-        self.enter("auto-restart")
+        self.enter("auto-restart", self._delay)
         while not self.stopping and time.monotonic() < self.deadline:
             self.handle((yield self.deadline))
         self.restarts += not self.stopping

@@ -106,3 +106,20 @@ def will_restart(service: Service, outcome: Outcome) -> bool:
         if how in service.restart_force_exit_status:
             return True
     return outcome.result in _RESTARTED_AFTER[service.restart]
+
+
+def restart_delay(service: Service, restarts: int) -> float:
+    """How many seconds the next restart waits after so many of them: RestartSec=, which grows in RestartSteps= steps
+    to RestartMaxDelaySec=, each longer by the same factor."""
+    first, steps, longest = service.restart_sec, service.restart_steps, service.restart_max_delay
+    if first >= longest:
+        return longest
+    if not restarts or not steps or not first or longest == float("inf"):
+        return first
+    return longest if restarts >= steps else first * (longest / first) ** (restarts / steps)
+
+
+def manager_status(service: Service, outcome: Outcome) -> int:
+    """The exit status of a manager that SuccessAction=exit or FailureAction=exit ends: systemd.unit(5)."""
+    given = service.success_action_exit_status if outcome.clean else service.failure_action_exit_status
+    return outcome.exit_status if given is None else given

@@ -27,11 +27,18 @@ class Waiting(Hearing):
     """One service's processes and deadlines. Waits are generators: they yield until when they wait, and are sent what
     happens, None when that time has come."""
 
+    def lives(self) -> bool:
+        """Whether the service still runs: ExitType=, and Type=forking where no process is known to be the main one."""
+        if self.main and self.main not in self.exits:
+            return True
+        alone = self.main and self.service.exit_type == "main"
+        return not alone and not self.family.childless()
+
     def until(self, met: Callable[[], bool]) -> Part[None]:
         """Wait for a condition; or for the main process's death, a stop, a watchdog or the deadline, which end the
         life."""
         while not met() and not self.ending:
-            if self.main in self.exits:
+            if self.main in self.exits and not self.lives():
                 self.ended()
                 return
             self.handle((yield min(self.deadline, self.watchdog)))

@@ -270,5 +270,9 @@ def _choice(kind: str) -> Callable[[str], str]:
 
 service_type = _choice("SERVICETYPE")
 restart = _choice("SERVICERESTART")
+restart_mode = _choice("SERVICERESTARTMODE")
+exit_type = _choice("SERVICEEXITTYPE")
+failure_mode = _choice("TIMEOUTMODE")
+action = _choice("ACTION")
 kill_mode = _choice("KILLMODE")
 notify_access = _choice("ACCESS")

@@ -116,6 +116,14 @@ def _timeout(text: str) -> float:
     return values.time_span(text) or values.INFINITY  # 0 is "no limit" for the timeouts of systemd.service(5)
 
 
+def _count(text: str) -> int:
+    return values.integer(text, 0)
+
+
+def _exit_status(text: str) -> int:
+    return values.integer(text, 0, 255)
+
+
 def _pid_file(text: str) -> str:
     return values.path(text) if text.startswith("/") else _relative(text)
 
@@ -204,6 +212,11 @@ class Service:
     stop_propagated_from = Many("StopPropagatedFrom", _units)
     start_limit_interval = One("StartLimitIntervalSec", values.time_span, 10.0)
     start_limit_burst = One("StartLimitBurst", values.integer, 5)
+    start_limit_action = One("StartLimitAction", directives.action, "none")
+    success_action = One("SuccessAction", directives.action, "none")
+    failure_action = One("FailureAction", directives.action, "none")
+    success_action_exit_status = One[int | None]("SuccessActionExitStatus", _exit_status, None)
+    failure_action_exit_status = One[int | None]("FailureActionExitStatus", _exit_status, None)
     wanted_by = Many("WantedBy", _units)
     required_by = Many("RequiredBy", _units)
 
@@ -220,9 +233,17 @@ class Service:
     remain_after_exit = One("RemainAfterExit", values.boolean, False)
     restart = One("Restart", directives.restart, "no")
     restart_sec = One("RestartSec", values.time_span, 0.1)
+    restart_steps = One("RestartSteps", _count, 0)
+    restart_max_delay = One("RestartMaxDelaySec", values.time_span, float("inf"))
+    restart_mode = One("RestartMode", directives.restart_mode, "normal")
+    exit_type = One("ExitType", directives.exit_type, "main")
+    guess_main_pid = One("GuessMainPID", values.boolean, True)
     timeout_start = One("TimeoutStartSec", _timeout, 90.0)
     timeout_stop = One("TimeoutStopSec", _timeout, 90.0)
     timeout_both = One("TimeoutSec", _timeout, 90.0)
+    timeout_abort = One[float | None]("TimeoutAbortSec", values.time_span, None)
+    start_failure_mode = One("TimeoutStartFailureMode", directives.failure_mode, "terminate")
+    stop_failure_mode = One("TimeoutStopFailureMode", directives.failure_mode, "terminate")
     runtime_max = One("RuntimeMaxSec", values.time_span, float("inf"))
     watchdog = One("WatchdogSec", values.time_span, 0.0)
     success_exit_status = Many("SuccessExitStatus", _exits)
@@ -359,6 +380,11 @@ class Service:
         return self._timeout("TimeoutStopSec") or 90.0
 
     @property
+    def abort_timeout(self) -> float:
+        """TimeoutAbortSec= in seconds, else TimeoutStopSec=."""
+        return self.stop_timeout if self.timeout_abort is None else self.timeout_abort
+
+    @property
     def start_timeout(self) -> float:
         """TimeoutStartSec= in seconds, `inf` for none; a oneshot service has none by default."""
         return self._timeout("TimeoutStartSec") or (values.INFINITY if self.type == "oneshot" else 90.0)
@@ -450,6 +476,8 @@ class Service:
             raise self.assignments("Type")[-1].error('expected bus_name = "…" (BusName=) with this type')
         if self.type == "oneshot" and self.restart in ("always", "on-success"):
             raise self.assignments("Restart")[-1].error("not allowed for a service of type oneshot")
+        if self.type == "oneshot" and self.exit_type == "cgroup":
+            raise self.assignments("ExitType")[-1].error("not allowed for a service of type oneshot")
 
 
 def _parsed(entry: Entry, parse: Callable[[str], Any]) -> Any:
