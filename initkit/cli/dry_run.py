@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 #: Directives whose commands are run besides the main program, in the order of systemd.service(5).
 _OTHERS = ("ExecCondition", "ExecStartPre", "ExecStartPost", "ExecReload", "ExecStop", "ExecStopPost")
 #: What may make a parent necessary; of the first ones the value tells, of the others that they are there.
-_VALUES = ("Restart", "Type", "NotifyAccess")
-_PARENTAL = (*_VALUES, *_OTHERS, "WatchdogSec", "RuntimeMaxSec", "RuntimeDirectory")
+_VALUES = ("Restart", "Type", "NotifyAccess", "ExitType", "TimeoutStopFailureMode")
+_PARENTAL = (*_VALUES, *plan.PARENTAL)
 _PEOPLE = {detect.TERMINAL: "a person", detect.SCRIPT: "a script", detect.SUPERVISOR: "a supervisor"}
 
 

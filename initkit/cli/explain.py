@@ -36,7 +36,9 @@ _SAMPLES = {
     "Documentation": "man:app(1)", "RequiredBy": "multi-user.target", "WantedBy": "multi-user.target",
     "DynamicUser": "yes", "EnvironmentFile": "-/etc/default/app", "Group": "root", "LimitNICE": "1",
     "PIDFile": "/run/app.pid", "Restart": "on-failure", "RuntimeDirectoryPreserve": "yes",
-    "SupplementaryGroups": "root", "TimeoutStopSec": "1", "Type": "exec", "User": "root", "WorkingDirectory": "/srv",
+    "FailureAction": "exit", "FailureActionExitStatus": "1", "StartLimitAction": "exit", "SuccessAction": "exit",
+    "SuccessActionExitStatus": "1", "SupplementaryGroups": "root", "TimeoutAbortSec": "1",
+    "TimeoutStopSec": "1", "Type": "exec", "User": "root", "WorkingDirectory": "/srv",
 }  # fmt: skip
 
 

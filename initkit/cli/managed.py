@@ -69,6 +69,8 @@ def meant(fault: client.RemoteError, name: str) -> InitkitError:
         return InitkitError(f"{name}: stopped, yet not all of it: {', '.join(told.get('survivors', ()))} still there")
     if kind == "ReloadFailed":
         return InitkitError(told.get("reason") or f"{name}: the reload failed")
+    if kind == "NotPermitted":
+        return NotPermitted(f"{', '.join(told.get('processes', ()))} cannot be signalled: another user's")
     if kind == "PermissionDenied":
         return NotPermitted(f"{name}: this user may not do that")
     return fault
@@ -76,8 +78,8 @@ def meant(fault: client.RemoteError, name: str) -> InitkitError:
 
 def _tell(charge: Charge, tell: Tell) -> int:
     """What the manager waits for, from its status."""
-    for _ in client.stream(charge.socket, "Status", {"name": charge.service.name}):
-        told = status(charge)  # at the moment of the change it may not know its deadline yet
+    for reply in client.stream(charge.socket, "Status", {"name": charge.service.name}):
+        told = reply["service"]
         tell(waiting(told), remaining(told))
     return 0
 

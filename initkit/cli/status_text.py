@@ -31,6 +31,10 @@ def _facts(told: dict[str, Any], colours: bool) -> Iterator[tuple[str, str]]:
         yield "Waiting for", printable(told["waitingFor"]) + _limit(told.get("deadline"))
     yield "Main PID", str(told.get("mainPid") or "")
     yield "Status", printable(told.get("statusText") or "")
+    if told.get("errno"):
+        import os
+
+        yield "Error", f"{told['errno']} ({os.strerror(told['errno'])})"
     if told["processes"]:
         yield "Memory", humane.size(told["memory"])
         yield "CPU", humane.span(told["cpu"] / 1e6)

@@ -123,6 +123,10 @@ class Answering:
         """The commands of the class."""
         return sorted(self.daemon.commands)
 
+    def refresh(self, name: str, done: Callable[[], None]) -> None:
+        """They are known."""
+        done()
+
     def call(self, name: str, command: str, arguments: list[str], done: Answered) -> None:
         """Run one, here and now."""
         try:

@@ -54,10 +54,14 @@ _TABLE: dict[str, Support | Callable[[Service], Support]] = {
     **dict.fromkeys(
         ("Restart", "RestartSec", "RestartPreventExitStatus", "RestartForceExitStatus", "StartLimitIntervalSec",
          "StartLimitBurst", "SuccessExitStatus", "WatchdogSec", "WatchdogSignal", "NotifyAccess", "RuntimeMaxSec",
-         "ReloadSignal", "RestartKillSignal", "RootDirectory", "Callable",
-         "ControlGroup"),
+         "ReloadSignal", "RestartKillSignal", "RootDirectory", "Callable", "ControlGroup", "RestartSteps",
+         "RestartMaxDelaySec", "RestartMode", "ExitType", "TimeoutAbortSec", "TimeoutStartFailureMode",
+         "TimeoutStopFailureMode", "SuccessActionExitStatus", "FailureActionExitStatus"),
         Support(RUNNER, "somebody has to be there while the program runs"),
     ),
+    "StartLimitAction": lambda service: _action(service.start_limit_action),
+    "SuccessAction": lambda service: _action(service.success_action),
+    "FailureAction": lambda service: _action(service.failure_action),
     **dict.fromkeys(
         ("RefuseManualStart", "RefuseManualStop", "StopWhenUnneeded", "Also", "DefaultInstance", "CollectMode"),
         Support(NONE, "a matter of systemd's own bookkeeping"),
@@ -71,14 +75,13 @@ _TABLE: dict[str, Support | Callable[[Service], Support]] = {
 
 #: Values that ask for nothing, of directives that are no rows of `Service`: booleans are "no" unless named here.
 _TRUE_BY_DEFAULT = frozenset(
-    ("SyslogLevelPrefix", "DefaultDependencies", "GuessMainPID", "TasksAccounting", "MemoryAccounting", "MountAPIVFS")
+    ("SyslogLevelPrefix", "DefaultDependencies", "TasksAccounting", "MemoryAccounting", "MountAPIVFS")
 )
 _DEFAULTS = {
     "ProtectSystem": ("no", "false"), "ProtectHome": ("no", "false"), "RuntimeDirectoryPreserve": ("no",),
     "Slice": ("system.slice",), "SyslogFacility": ("daemon",), "SyslogLevel": ("info",), "TasksMax": ("infinity",),
     "MemoryMax": ("infinity",), "MemoryHigh": ("infinity",), "OOMPolicy": ("stop",), "KeyringMode": ("private",),
-    "ProtectProc": ("default",), "DevicePolicy": ("auto",), "RestartMode": ("normal",), "UtmpMode": ("init",),
-    "ExitType": ("main",), "TimeoutStartFailureMode": ("terminate",), "TimeoutStopFailureMode": ("terminate",),
+    "ProtectProc": ("default",), "DevicePolicy": ("auto",), "UtmpMode": ("init",),
 }  # fmt: skip
 
 #: What `[sysv]` may hold, as in the LSB header, and where the script finds things.
@@ -158,6 +161,12 @@ def _kill_mode(service: Service) -> Support:
     if service.kill_mode in ("none", "process"):
         return Support(SCRIPT, "start and stop do it")
     return Support(SCRIPT, "stop does it; a process escapes that has left both the tree and the service's sessions")
+
+
+def _action(action: str) -> Support:
+    if action == "exit":
+        return Support(RUNNER, "the service's manager ends with it")
+    return Support(NONE, "initkit neither reboots nor powers off")
 
 
 def _commands(service: Service, attribute: str) -> Support:

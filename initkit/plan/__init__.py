@@ -96,9 +96,10 @@ def daemon(service: Service) -> tuple[Step, ...]:
 
 
 #: Settings that somebody has to be there for while the program runs.
-_PARENTAL = (
+PARENTAL = (
     *("ExecCondition", "ExecStartPre", "ExecStartPost", "ExecStop", "ExecStopPost"),
-    *("WatchdogSec", "RuntimeMaxSec", "RuntimeDirectory", "ControlGroup"),
+    *("WatchdogSec", "RuntimeMaxSec", "RuntimeDirectory", "RestartForceExitStatus", "ControlGroup"),
+    *("SuccessActionExitStatus", "FailureActionExitStatus"),
 )
 
 
@@ -108,7 +109,8 @@ def needs_parent(service: Service) -> bool:
         service.restart != "no"
         or service.type in ("notify", "notify-reload", "oneshot", "forking")
         or service.notify_access not in ("", "none")
-        or any(service.has(directive) for directive in _PARENTAL)
+        or (service.exit_type, service.stop_failure_mode) != ("main", "terminate")
+        or any(service.has(directive) for directive in PARENTAL)
     )
 
 

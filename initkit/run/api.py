@@ -45,7 +45,10 @@ if TYPE_CHECKING:
             """The file that "stdout" or "stderr" goes to; empty when there is none."""
 
         def commands(self, name: str) -> list[str]:
-            """The commands that the service has registered."""
+            """The commands that the service has registered, as far as is known."""
+
+        def refresh(self, name: str, done: Callable[[], None]) -> None:
+            """Find out about them; done soon, perhaps at once, whether the service says or not."""
 
         def call(self, name: str, command: str, arguments: list[str], done: Answered) -> None:
             """Run one of them."""
@@ -68,6 +71,22 @@ class Fault(Exception):  # noqa: N818 - the word of both protocols
         said = ", ".join(f"{key}: {value}" for key, value in parameters.items() if key != "name")
         super().__init__(f"{name} ({said})" if said else name)
         self.name, self.parameters = name, parameters
+
+
+def refreshed(manager: Manager, names: list[str], done: Callable[[], None]) -> None:
+    """Have a manager find out about the commands of several services; done once, when it has."""
+    left = len(names)
+
+    def one() -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            done()
+
+    for name in names:
+        manager.refresh(name, one)
+    if not names:
+        done()
 
 
 class Violation(Exception):  # noqa: N818

@@ -34,10 +34,20 @@ def start(service: Service) -> int:
     lock = _lock(service)
     for path in paths:
         found = pidfile.running(path, service)
-        if found:
+        if found and _awakens(service, found.pid):
+            return 0
+        if found and pidfile.running(path, service):  # it has not gone while it was asked
             print(f"initkit: {service.name} is already running, pid {found.pid}", file=sys.stderr)
             return 0
     return _Start(service, lock).run()
+
+
+def _awakens(service: Service, pid: int) -> bool:
+    if not plan.needs_parent(service):
+        return False
+    from initkit.run import awaken
+
+    return awaken.start(service, pid)
 
 
 def _record(service: Service) -> str:

@@ -120,14 +120,18 @@ def with_continue(number: int, *, hangup: bool = False) -> tuple[int, ...]:
 
 def includes(pid: int) -> bool:
     """Whether a process descends from this one."""
-    own = os.getpid()
-    seen = 0
-    while pid > 1 and pid != own and seen < 1000:
-        found = identity.stat(pid)
-        if found is None:
+    own, at = os.getpid(), pid
+    for _ in range(1000):
+        found = identity.stat(at)
+        if found is None and at == pid:
             return False
-        pid, seen = found.parent, seen + 1
-    return pid == own and seen > 0
+        # A parent that has gone meanwhile has left the child to another one: begin again.
+        at = pid if found is None else found.parent
+        if at == own:
+            return True
+        if at <= 1:
+            return False
+    return False
 
 
 def children() -> list[Stat]:

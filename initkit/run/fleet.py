@@ -41,6 +41,8 @@ class Fleet:
         self._upheld: dict[str, Quota] = {}
         self._failures: dict[str, int] = {}  # exit statuses of those that have failed, the first one first
         self._quitting = False
+        self._states: dict[str, str] = {}  # as last seen
+        self._verdict: int | None = None  # the exit status that a service has decided on
         for name, manager in self._managers.items():
             loop.add(self._lives[name].kin, self._lives[name].task())
             manager.subscribe(self._changed)
@@ -59,7 +61,7 @@ class Fleet:
             if event is not None and event.kind == "signal":
                 self._signalled(event.number)
             self._settle()
-        return next(iter(self._failures.values()), 0)
+        return next(iter(self._failures.values()), 0) if self._verdict is None else self._verdict
 
     def _signalled(self, number: int) -> None:
         if number in STOP or (number == _signal.SIGHUP and self._hangup == "stop"):
@@ -156,6 +158,9 @@ class Fleet:
     def _changed(self, name: str) -> None:
         """A service is in another state, by its own doing or ours."""
         life = self._lives[name]
+        before, self._states[name] = self._states.get(name, ""), life.state
+        if before == "auto-restart" and life.state == "activating" and life.service.restart_mode != "direct":
+            self._restart_followers(name)
         if life.state in _UP:
             self._failures.pop(name, None)
             for each in sorted(self._order.upholds[name]):
@@ -170,7 +175,17 @@ class Fleet:
             for each in sorted(self._order.upheld_by[name]):
                 if self._lives[each].state in _UP:
                     self._uphold(name, each)
+            if life.verdict is not None and not self._quitting:  # SuccessAction=exit, FailureAction=exit
+                self._say(f"{name}: ends the manager")
+                self._verdict = life.verdict
+                self.quit()
         self._loop.wake(self)
+
+    def _restart_followers(self, name: str) -> None:
+        """RestartMode=normal: a service that is restarted, by itself as well, takes those with it that follow it."""
+        for each in self._order.with_followers(name)[1:]:
+            if each in self._busy and each not in self._jobs and not self._lives[each].stopping:
+                self._ask(each, "restart")
 
     def _let_down(self, name: str) -> None:
         """BindsTo=: stop those that cannot be without a service that has ended."""
@@ -269,6 +284,10 @@ class Fleet:
     def commands(self, name: str) -> list[str]:
         """The commands that it has registered."""
         return self._managers[name].commands(name)
+
+    def refresh(self, name: str, done: Callable[[], None]) -> None:
+        """Ask it for them."""
+        self._managers[name].refresh(name, done)
 
     def call(self, name: str, command: str, arguments: list[str], done: Answered) -> None:
         """Run one of them."""

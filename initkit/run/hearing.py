@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from initkit.settings.service import Service
 
 STOP = frozenset((_signal.SIGTERM, _signal.SIGINT))
+_NOTICEABLE = 0.1  # seconds that a deadline moves, to be told
 SETTLED = ("inactive", "active", "failed")  # states in which nothing is waited for
 
 
@@ -88,11 +89,11 @@ class Hearing:
 
     def limit(self, seconds: float) -> None:
         """From now on, what goes on may take as long as this."""
-        self.deadline = time.monotonic() + seconds
-        self._tell_deadline()
+        self._move(time.monotonic() + seconds)
 
-    def _tell_deadline(self) -> None:
-        if self.state not in SETTLED:
+    def _move(self, deadline: float) -> None:
+        before, self.deadline = self.deadline, deadline
+        if self.state not in SETTLED and abs(deadline - before) > _NOTICEABLE:  # inf - inf is no number, and not more
             self.changed()
 
     def guard(self) -> None:
@@ -173,8 +174,10 @@ class Hearing:
         if self.access == "exec":
             return pid == self.control
         if self.access == "all":
-            gone = identity.stat(pid) is None and uid in pidfile.trusted_uids(self.service)
-            return gone or self.family.includes(pid)
+            # In this order: it may go between the two looks.
+            return self.family.includes(pid) or (
+                identity.stat(pid) is None and uid in pidfile.trusted_uids(self.service)
+            )
         return False
 
     def _noted(self, fields: dict[str, str]) -> None:
@@ -241,8 +244,7 @@ class Hearing:
         if 0 < self.watchdog < until:
             self.watchdog = until
         if self.deadline < until:
-            self.deadline = until
-            self._tell_deadline()
+            self._move(until)
 
     def _adopt(self, pid: int) -> None:
         """MAINPID=: another process is the main one. Of one that is nobody's child here a pidfd tells the end."""

@@ -34,6 +34,8 @@ type Service (
   exitStatus: ?string,
   # the service's own STATUS=
   statusText: ?string,
+  # the service's own ERRNO=
+  errno: ?int,
   # while something starts or stops: what for, and until when it may go on
   waitingFor: ?string,
   deadline: ?int,
@@ -83,6 +85,9 @@ error NoLog (name: string)
 
 # There is no main process to be signalled
 error NotRunning (name: string)
+
+# Processes of another user's that could not be signalled; the others were
+error NotPermitted (name: string, processes: []string)
 
 error Busy (reason: string)
 """

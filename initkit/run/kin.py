@@ -124,14 +124,14 @@ class Kin:
 
     def includes(self, pid: int) -> bool:
         """Whether a process is one of them."""
-        own = os.getpid()
+        own, at = os.getpid(), pid
         for _ in range(1000):
-            found = identity.stat(pid)
-            if found is None or pid == own:
+            found = identity.stat(at)
+            if at == own or (found is None and at == pid):
                 return False
-            if found.parent == own:
-                return pid in self._children()
-            pid = found.parent
+            if found is not None and found.parent == own:
+                return at in self._children()
+            at = pid if found is None else found.parent  # one that has gone has left its child to another
         return False
 
     def signal_all(self, numbers: Iterable[int], spared: tuple[str, ...] = ()) -> list[Stat]:

@@ -7,6 +7,7 @@ import time
 
 from initkit.run import family, identity, logs
 from initkit.run.api import Fault
+from initkit.run.hearing import SETTLED
 from initkit.run.loop import INFINITY
 
 TYPE_CHECKING = False
@@ -41,6 +42,7 @@ class LifeManager:
         self._name = life.service.name
         self._wishes: list[_Wish] = []
         self._told: list[Callable[[str], None]] = []
+        self._known: list[str] = []
         self._seen = life.state
         life.changed = self._changed
 
@@ -97,14 +99,17 @@ class LifeManager:
         self.life.stopping, self.life.then = True, ""
 
     def kill(self, name: str, signal: int, whom: str) -> None:
-        """Signal the main process, or all; none is no fault when all are meant."""
+        """Signal the main process, or all; none is no fault when all are meant. Those that cannot be signalled are
+        named."""
         if whom == "all":
-            self.life.family.signal_all((signal,))
-            return
-        found = identity.stat(self._main()) if self._main() else None
-        if found is None:
-            raise Fault("NotRunning", name=name)
-        family.send(found, (signal,))
+            refused = self.life.family.signal_all((signal,))
+        else:
+            found = identity.stat(self._main()) if self._main() else None
+            if found is None:
+                raise Fault("NotRunning", name=name)
+            refused = [] if family.reaches(found, (signal,)) else [found]
+        if refused:
+            raise Fault("NotPermitted", name=name, processes=[f"{_comm(each.pid)}[{each.pid}]" for each in refused])
 
     def _main(self) -> int:
         return self.life.main if self.life.main not in self.life.exits else 0
@@ -117,8 +122,8 @@ class LifeManager:
         return lambda: self._told.remove(told) if told in self._told else None
 
     def _changed(self) -> None:
-        state = self.life.state
-        if state != self._seen or state in _DOWN:  # where a manager that waits comes to its end
+        state, before = self.life.state, self._seen
+        if state != before or state in _DOWN:  # where a manager that waits comes to its end
             self._seen = state
             wishes, self._wishes = self._wishes, []
             for wish in wishes:
@@ -127,6 +132,11 @@ class LifeManager:
                     wish.done(fault)
                 else:
                     self._wishes.append(wish)
+        self._tell()
+        if self._told and state != before and state in ("active", "deactivating"):
+            self.refresh(self._name, _nothing)
+
+    def _tell(self) -> None:
         for told in tuple(self._told):
             told(self._name)
 
@@ -170,8 +180,7 @@ class LifeManager:
         pids = {each.pid for each in found}
         usage = [_usage(each.pid) for each in found]
         told = life.last.variables()
-        waiting = life.state not in ("active", "inactive", "failed")
-        limit = life.deadline if waiting else INFINITY
+        limit = INFINITY if life.state in SETTLED else life.deadline
         return {
             "name": name,
             "description": self._service.description,
@@ -189,6 +198,7 @@ class LifeManager:
             "exitCode": told.get("EXIT_CODE"),
             "exitStatus": told.get("EXIT_STATUS"),
             "statusText": life.status_text or None,
+            "errno": life.errno or None,
             "waitingFor": self._waiting_for() or None,
             "deadline": None if limit == INFINITY else int((time.time() + limit - time.monotonic()) * 1e6),
             "commands": self.commands(name),
@@ -215,14 +225,34 @@ class LifeManager:
         return logs.path_of(self._service, stream)
 
     def commands(self, name: str) -> list[str]:
-        """None that this process could tell of by itself."""
-        return []
+        """Those that the service's own process has last told of."""
+        return list(self._known)
+
+    def refresh(self, name: str, done: Callable[[], None]) -> None:
+        """Ask the service's own process which commands it answers, where it answers any."""
+        if self.life.state not in _UP:
+            self._known = []
+            done()
+            return
+        from initkit.run import relay
+
+        def told(found: list[str] | None) -> None:
+            before, self._known = self._known, self._known if found is None else found
+            if self._known != before:
+                self._tell()
+            done()
+
+        relay.known(self.life.loop, self._service, told)
 
     def call(self, name: str, command: str, arguments: list[str], done: Answered) -> None:
         """Ask the service's own process, where it answers."""
-        from initkit.run.relay import Relay
+        from initkit.run import relay
 
-        Relay(self.life.loop, self._service, command, arguments, done)
+        relay.call(self.life.loop, self._service, command, arguments, done)
+
+
+def _nothing() -> None:
+    """Whoever watches is told when it is another answer."""
 
 
 def _comm(pid: int) -> str:

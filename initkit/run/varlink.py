@@ -6,7 +6,7 @@ import os
 
 from initkit import __version__
 from initkit.run import interface, logs
-from initkit.run.api import EVERYTHING, NOTHING, Fault, Violation, one_of
+from initkit.run.api import EVERYTHING, NOTHING, Fault, Violation, one_of, refreshed
 from initkit.run.jsontext import dumps, loads
 
 TYPE_CHECKING = False
@@ -75,7 +75,7 @@ class Conversation:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._searched = 0  # bytes of the first request that hold no NUL
-        self._oneway = self._more = False
+        self._oneway = self._more = self._gone = False
         self._last: Callable[[], Parameters] | None = None  # what a stream ends with
         self._unsubscribe: Callable[[], None] | None = None
 
@@ -109,6 +109,10 @@ class Conversation:
 
     def cancel(self) -> None:
         """The client has gone."""
+        self._gone = True
+        self._end_stream()
+
+    def _end_stream(self) -> None:
         if self._unsubscribe is not None:
             self._unsubscribe()
             self._unsubscribe = None
@@ -155,7 +159,7 @@ class Conversation:
             more = {"continues": True} if continues else {}
             self._connection.send(dumps({"parameters": parameters, **more}) + b"\0")
         if not continues:
-            self.cancel()
+            self._end_stream()
             self._connection.answered()
 
     def _fail(self, method: str, fault: Exception) -> None:
@@ -217,24 +221,31 @@ class Conversation:
         self._connection.server.manager.kill(name, number, whom)
         return {}
 
-    def _status(self, given: Parameters) -> Parameters | None:
+    def _status(self, given: Parameters) -> None:
         manager, name = self._connection.server.manager, self._name(given)
-        if not self._more:
-            return {"service": manager.status(name)}
         self._last = lambda: {"service": manager.status(name)}
 
         def told(changed: str) -> None:
             if changed == name:
                 self._reply({"service": manager.status(name)}, continues=True)
 
-        self._connection.streaming = True
-        self._unsubscribe = manager.subscribe(told)
-        told(name)
-        return None
+        def begin() -> None:
+            if self._more:
+                self._connection.streaming = True
+                self._unsubscribe = manager.subscribe(told)
+                told(name)
+            else:
+                self.finish()
 
-    def _list(self, given: Parameters) -> Parameters:
+        refreshed(manager, [name], self._unless_gone(begin))
+
+    def _list(self, given: Parameters) -> None:
         manager = self._connection.server.manager
-        return {"services": [manager.status(name) for name in manager.names()]}
+        self._last = lambda: {"services": [manager.status(name) for name in manager.names()]}
+        refreshed(manager, manager.names(), self._unless_gone(self.finish))
+
+    def _unless_gone(self, act: Callable[[], None]) -> Callable[[], None]:
+        return lambda: None if self._gone else act()
 
     def _ping(self, given: Parameters) -> Parameters:
         return {"pid": os.getpid(), "version": __version__}

@@ -6,7 +6,7 @@ import xmlrpc.client
 from xml.parsers import expat
 
 from initkit.run import supervisor
-from initkit.run.api import EVERYTHING, NOTHING, Fault, Violation, one_of
+from initkit.run.api import EVERYTHING, NOTHING, Fault, Violation, one_of, refreshed
 from initkit.run.connection import REQUEST
 from initkit.run.supervisor import Answer, CallError
 
@@ -170,7 +170,7 @@ class Conversation:
         if method.startswith("supervisor."):
             supervisor.call(manager, method.removeprefix("supervisor."), arguments, answer)
         elif method in _SYSTEM:
-            answer(self._about(method, arguments))
+            refreshed(manager, manager.names(), lambda: answer(self._about(method, arguments)))
         elif method in _METHODS:
             self._own(method, arguments, answer)
         else:
@@ -188,7 +188,7 @@ class Conversation:
             return
         name = one_of(manager, *arguments) if arguments else one_of(manager, None)
         if method == "status":
-            answer(manager.status(name))
+            refreshed(manager, [name], lambda: answer(manager.status(name)))
         else:
             act = {"start": manager.start, "stop": manager.stop, "restart": manager.restart, "reload": manager.reload}
             act[method](name, lambda fault: answer(True if fault is None else fault))

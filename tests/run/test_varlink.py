@@ -534,7 +534,18 @@ while True:
     request = b''
     while not request.endswith(b'\\0'):
         request += client.recv(65536)
-    given = json.loads(request[:-1])['parameters']
+    call = json.loads(request[:-1])
+    given = call['parameters']
+    if call['method'].endswith('.Status'):
+        told = {{'parameters': {{'service': {{'commands': ['echo', 'fail', 3]}}}}}}
+        if os.path.exists(path + '.slow'):
+            told = None
+        if told:
+            client.sendall(json.dumps(told).encode() + b'\\0')
+        else:
+            time.sleep(1000)
+        client.close()
+        continue
     answer = {{
         'echo': {{'parameters': {{'result': ' '.join(given['arguments'])}}}},
         'fail': {{'error': error + 'CommandFailed', 'parameters': {{'command': 'fail', 'reason': 'it is broken'}}}},
@@ -562,3 +573,40 @@ def test_commands_of_the_service(services: Services) -> None:
     assert caught.value.parameters == {"command": "none", "known": ["echo"]}
     with pytest.raises(xmlrpc.client.Fault, match="UNKNOWN_METHOD"):
         proxy(managed.path).none()
+
+
+def test_status_tells_of_the_commands(services: Services) -> None:
+    """The service's process is asked; one that does not answer holds up nobody but who asks, and not for long."""
+    path = services.runtime / "initkit" / f"{services.prefix}cmd.commands"
+    program = services.python(ANSWERS.format(path=str(path)))
+    managed = Managed(services, f"ExecStart={program}\nType=notify", name="cmd")
+    managed.wait_for("active")
+    assert managed.status()["commands"] == ["echo", "fail"]
+    assert managed.call("List")["services"][0]["commands"] == ["echo", "fail"]
+    assert {"echo", "fail"} <= set(proxy(managed.path).system.listMethods())
+    Path(f"{path}.slow").touch()
+    with Wire(managed.path) as wire:
+        wire.say("Status")
+        assert timed(lambda: managed.call("Ping")) < 0.4
+        told = wire.hear()
+    assert told and told["parameters"]["service"]["commands"] == ["echo", "fail"]  # what it has said before
+    managed.call("Kill", signal="SIGKILL", whom="all")
+    until(lambda: managed.process.poll() is not None)
+
+
+def test_watchers_hear_of_new_commands(services: Services) -> None:
+    path = services.runtime / "initkit" / f"{services.prefix}cmd.commands"
+    program = services.python(ANSWERS.format(path=str(path)))
+    managed = Managed(services, f"ExecStart={program}\nType=notify\nRestart=always\nRestartSec=0", name="cmd")
+    managed.wait_for("active")
+    with Wire(managed.path) as wire:
+        wire.say("Status", more=True)
+        path.unlink()  # else its place is taken
+        managed.call("Kill", signal="SIGKILL", whom="main")
+        seen = []
+        while seen[-1:] != [("active", ["echo", "fail"])] or len(seen) < 3:
+            message = wire.hear()
+            assert message
+            service = message["parameters"]["service"]
+            seen.append((service["state"], service["commands"]))
+    assert ("activating", []) in seen

@@ -1,0 +1,35 @@
+"""A manager that waits while its service is down: a start is a word to it, not a second manager."""
+
+from __future__ import annotations
+
+from initkit.errors import InitkitError
+from initkit.run import client
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from initkit.settings.service import Service
+
+_PATIENCE = 5.0  # seconds that a manager has to say how it is
+_DOWN = ("inactive", "failed", "deactivating")
+
+
+def start(service: Service, manager: int) -> bool:
+    """Have the manager with this pid start its service, and wait until that is ready; False where the service is up
+    already, or nobody answers.
+
+    Raises:
+        InitkitError: why it could not be started, with the exit status of that.
+    """
+    path, name = f"{service.runtime_root}/initkit/{service.name}.sock", {"name": service.name}
+    try:
+        if client.call(path, "Ping", timeout=_PATIENCE)["pid"] != manager:
+            return False
+        if client.call(path, "Status", name, timeout=_PATIENCE)["service"]["state"] not in _DOWN:
+            return False
+        client.call(path, "Start", name)
+    except client.RemoteError as fault:
+        said = fault.parameters
+        raise InitkitError(said.get("reason") or fault.message, status=said.get("status") or 1) from None
+    except InitkitError:
+        return False
+    return True
