@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from initkit.settings.service import Service
 
 _PATIENCE = 5.0  # seconds that a manager has to say how it is
-_DOWN = ("inactive", "failed", "deactivating")
+_UP = ("active", "reloading")
 
 
 def start(service: Service, manager: int) -> bool:
@@ -24,7 +24,7 @@ def start(service: Service, manager: int) -> bool:
     try:
         if client.call(path, "Ping", timeout=_PATIENCE)["pid"] != manager:
             return False
-        if client.call(path, "Status", name, timeout=_PATIENCE)["service"]["state"] not in _DOWN:
+        if client.call(path, "Status", name, timeout=_PATIENCE)["service"]["state"] in _UP:
             return False
         client.call(path, "Start", name)
     except client.RemoteError as fault:

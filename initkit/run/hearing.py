@@ -52,6 +52,7 @@ class Hearing:
         self.monitored: dict[str, str] = {}  # about the service whose end started this one: systemd.exec(5)
         self.stopping = False
         self.then = ""  # what follows a stop that was asked for: "start", "wait" until it is asked for, or the end
+        self.restarts = 0  # since the last start that was asked for
         self.reloads = 0  # that were asked for
         self.reloaded = 0  # how many of them are over
         self.reload_fault = ""  # why the last one failed
@@ -162,9 +163,12 @@ class Hearing:
     def read_messages(self) -> tuple[Event, ...]:
         """Take in what the service said: sd_notify(3)."""
         if self.notify is not None:
+            before = self.said_ready
             for pid, uid, fields in self.notify.messages():
                 if self._may_notify(pid, uid):
                     self._noted(fields)
+                if self.said_ready != before:
+                    break  # what comes next is said of a service that is ready, which it shall be first
         return (Event("notify", to=self.kin),)
 
     def _may_notify(self, pid: int, uid: int) -> bool:

@@ -34,7 +34,6 @@ class Life(Ending):
     """
 
     _starts: tuple[float, ...] = ()  # when the last lives began
-    restarts = 0  # since the last start that was asked for
     last = Outcome()  # of the life before this one
     verdict: int | None = None  # the exit status that the manager is to end with because of this service
     _delay = 0.0  # before the next restart

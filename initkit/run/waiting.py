@@ -95,6 +95,8 @@ class Waiting(Hearing):
         """Start a program: its pid."""
         if self.kin:
             variables = {**self.monitored, **variables, "INVOCATION_ID": self.kin.invocation}
+        if self.restarts and self.service.restart_mode == "debug":
+            variables = {**variables, "DEBUG_INVOCATION": "1"}
         pid, report = spawn(self.service, steps, variables, output=self.output, fds=self.fds)
         self._mine.add(pid)
         if self.kin:

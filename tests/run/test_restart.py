@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from initkit.run.outcome import restart_delay
+from initkit.settings.service import Entry, Service
+
+from .clients import Managed
 from .harness import Services, finish, lines, until
 
 #: An end of the main process, and the results that systemd.service(5)'s table tells apart.
@@ -123,3 +127,98 @@ def test_a_stop_is_no_failure_to_restart_after(services: Services) -> None:
     time.sleep(0.05)
     assert finish(running, signal.SIGTERM)[0] == 9  # it said so itself
     assert len(lines(services.out / "lives")) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "delays"),
+    [
+        # systemd.service(5): the delay grows by the same factor in each of the steps.
+        ({"RestartSec": "1", "RestartSteps": "4", "RestartMaxDelaySec": "16"}, [1, 2, 4, 8, 16, 16, 16]),
+        ({"RestartSec": "100ms", "RestartSteps": "3", "RestartMaxDelaySec": "2min 5s"}, [0.1, 1.077, 11.604, 125, 125]),
+        ({"RestartSec": "1", "RestartSteps": "1", "RestartMaxDelaySec": "9"}, [1, 9, 9]),
+        # One without the other means nothing, nor does growing from nothing.
+        ({"RestartSec": "2", "RestartSteps": "4"}, [2, 2, 2]),
+        ({"RestartSec": "2", "RestartMaxDelaySec": "16"}, [2, 2, 2]),
+        ({"RestartSec": "0", "RestartSteps": "4", "RestartMaxDelaySec": "16"}, [0, 0, 0]),
+        # The longest is the longest.
+        ({"RestartSec": "20", "RestartSteps": "4", "RestartMaxDelaySec": "16"}, [16, 16]),
+    ],
+)
+def test_growing_delay(settings: dict[str, str], delays: list[float]) -> None:
+    entries = tuple(Entry("Service", key, value) for key, value in settings.items())
+    service = Service("a", "/a.service", entries)
+    assert [round(restart_delay(service, restarts), 3) for restarts in range(len(delays))] == delays
+
+
+def test_steps(services: Services) -> None:
+    """Each restart waits longer than the one before; a start that is asked for begins anew."""
+    settings, log = lives(
+        services, "Restart=always\nRestartSec=50ms\nRestartSteps=3\nRestartMaxDelaySec=400ms", count=5
+    )
+    managed = Managed(services, settings, unit="StartLimitIntervalSec=0")
+    begun = time.monotonic()
+    until(lambda: len(lines(log)) == 5)
+    assert time.monotonic() - begun > 0.5
+    managed.call("Restart")
+    log.write_text("")
+    managed.call("Kill", signal="SIGKILL", whom="main")
+    until(lambda: len(lines(log)) == 5)
+    _, _, err = managed.end()
+    told = [line.rpartition("restarted in ")[2] for line in err.splitlines() if "restarted in" in line]
+    assert told == [*["0.05 s", "0.1 s", "0.2 s", "0.4 s"], *["0.05 s", "0.1 s", "0.2 s", "0.4 s", "0.4 s"]]
+
+
+def test_restarts_in_debug_mode(services: Services) -> None:
+    """RestartMode=debug: a service that is restarted is told so, one that is started is not."""
+    log = services.out / "log"
+    script = services.script(
+        f"echo ${{DEBUG_INVOCATION:-0}} >> {log}\n[ $(wc -l < {log}) = 3 ] && exec sleep 1000\nexit 1"
+    )
+    managed = Managed(services, f"ExecStart={script}\nRestart=on-failure\nRestartSec=1ms\nRestartMode=debug")
+    until(lambda: lines(log) == ["0", "1", "1"])
+    managed.wait_for("active")
+    log.write_text("\n\n")
+    managed.call("Restart")
+    until(lambda: lines(log)[-1:] == ["0"])
+    managed.end()
+
+
+@pytest.mark.parametrize(
+    ("settings", "end", "status", "told"),
+    [
+        ("FailureAction=exit\nFailureActionExitStatus=9", "exit 3", 9, ""),
+        ("FailureAction=exit", "exit 3", 3, ""),
+        ("SuccessAction=exit\nSuccessActionExitStatus=9", "exit 0", 9, ""),
+        ("SuccessAction=exit\nSuccessActionExitStatus=9", "exit 3", 3, ""),
+        ("FailureAction=reboot", "exit 3", 3, "FailureAction=reboot is not for initkit to do"),
+        (
+            "StartLimitAction=poweroff\nStartLimitBurst=1",
+            "exit 3",
+            3,
+            "StartLimitAction=poweroff is not for initkit to do",
+        ),
+    ],
+)
+def test_actions(services: Services, settings: str, end: str, status: int, told: str) -> None:
+    restart = "on-failure" if "StartLimit" in settings else "no"
+    unit = services.unit(f"ExecStart={services.script(end)}\nExecStopPost=/bin/true\nRestart={restart}", unit=settings)
+    finished = services.run(unit, "--foreground")
+    assert finished.returncode == status
+    assert told in finished.stderr
+
+
+@pytest.mark.parametrize(("mode", "count"), [("normal", 1), ("direct", 2)])
+def test_action_of_a_service_that_is_restarted(services: Services, mode: str, count: int) -> None:
+    """RestartMode=direct: between two lives it has not failed."""
+    settings, log = lives(services, f"Restart=on-failure\nRestartSec=1ms\nRestartMode={mode}", "exit 3", count=9)
+    finished = services.run(services.unit(settings, unit="FailureAction=exit\nStartLimitBurst=2"), "--foreground")
+    assert finished.returncode == 3
+    assert len(lines(log)) == count
+
+
+@pytest.mark.parametrize("setting", ["RestartForceExitStatus=7", "SuccessExitStatus=9\nRestartForceExitStatus=7"])
+def test_a_forced_restart_needs_nothing_else(services: Services, setting: str) -> None:
+    settings, log = lives(services, f"{setting}\nRestartSec=1ms", "exit 7")
+    running = services.foreground(services.unit(settings))
+    until(lambda: len(lines(log)) == 2)
+    assert finish(running)[0] == 0

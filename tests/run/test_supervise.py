@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from .clients import Managed
 from .harness import CHECKOUT, Services, alive, finish, lines, parent, until
 
 
@@ -320,6 +321,133 @@ def test_watchdog_that_is_missed(services: Services, way: str) -> None:
     finished = services.run(unit, "--foreground")
     assert finished.returncode == 128 + signal.SIGABRT
     assert "no sign of life" in finished.stderr
+
+
+@pytest.mark.parametrize("setting", ["WatchdogSec=1h", ""])
+def test_a_watchdog_of_the_programs_own(services: Services, setting: str) -> None:
+    """WATCHDOG_USEC=: another interval from now on, whether there was one or not; the next life has the settings'."""
+    log = log_of(services)
+    program = services.python(
+        f"log = open({str(log)!r}, 'a')\nprint('life', file=log, flush=True)\nnotify('READY=1')\n"
+        f"if open({str(log)!r}).read().count('life') == 1:\n    notify('WATCHDOG_USEC=500000')\ntime.sleep(1000)"
+    )
+    unit = services.unit(f"Type=notify\nExecStart={program}\nLimitCORE=0\nRestart=on-watchdog\nRestartSec=0\n{setting}")
+    running = services.foreground(unit)
+    until(lambda: len(lines(log)) == 2)
+    time.sleep(0.7)  # of the first life's interval nothing is left
+    status, _, err = finish(running)
+    assert (status, len(lines(log)), err.count("no sign of life")) == (0, 2, 1)
+
+
+def test_a_watchdog_that_is_switched_off(services: Services) -> None:
+    program = services.python("notify('READY=1')\nnotify('WATCHDOG_USEC=0')\ntime.sleep(1.5)")
+    unit = services.unit(f"Type=notify\nExecStart={program}\nWatchdogSec=1")
+    assert services.run(unit, "--foreground").returncode == 0
+
+
+def test_stopping(services: Services) -> None:
+    """STOPPING=1: the service is seen to end by itself; no ExecStop= is run, no signal sent before TimeoutStopSec=."""
+    log, go = log_of(services), services.out / "go"
+    program = services.python(
+        f"import _signal\nlog = open({str(log)!r}, 'a')\n"
+        "_signal.signal(15, lambda *about: print('TERM', file=log, flush=True))\n"
+        "notify('READY=1', 'STATUS=works')\nnotify('STOPPING=1', 'STATUS=saves')\nnotify('READY=1')\n"
+        f"while not os.path.exists({str(go)!r}):\n    time.sleep(0.01)\nos._exit(3)"
+    )
+    managed = Managed(
+        services, f"Type=notify\nExecStart={program}\nExecStop={say(services, 'stop')}\nRestart=on-success"
+    )
+    told = managed.wait_for("deactivating")
+    assert told["statusText"] == "saves"
+    assert 60 < told["deadline"] / 1e6 - time.time() < 91
+    go.touch()
+    assert managed.process.wait(20) == 3
+    assert lines(log) == []
+
+
+def test_stopping_that_takes_too_long(services: Services) -> None:
+    log = log_of(services)
+    program = services.python("notify('READY=1')\nnotify('STOPPING=1')\ntime.sleep(1000)")
+    post = f"/bin/sh -c 'echo $SERVICE_RESULT $EXIT_CODE $EXIT_STATUS >> {log}'"
+    unit = services.unit(f"Type=notify\nExecStart={program}\nTimeoutStopSec=300ms\nExecStopPost={post}")
+    services.run(unit, "--foreground")
+    assert lines(log) == ["timeout killed KILL"]
+
+
+@pytest.mark.parametrize(("said", "told"), [("13", 13), ("EACCES", 13), ("0", None), ("x", None), ("-3", None)])
+def test_errno(services: Services, said: str, told: int | None) -> None:
+    program = services.python(f"notify('ERRNO={said}', 'BUSERROR=org.x.Y', 'STATUS=x', 'READY=1')\ntime.sleep(1000)")
+    managed = Managed(services, f"Type=notify\nExecStart={program}")
+    found = managed.wait_for("active")
+    assert (found["errno"], found["statusText"]) == (told, "x")
+    shown = subprocess.run(
+        [sys.executable, "-m", "initkit", "status", managed.unit],
+        env=services.environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ("Error: 13 (Permission denied)" in shown.stdout) == (told == 13)
+    managed.end()
+
+
+def test_access_that_the_program_widens(services: Services) -> None:
+    """NOTIFYACCESS=: from then on its child may speak."""
+    program = services.python(
+        "notify('NOTIFYACCESS=all')\n"
+        "if os.fork() == 0:\n    notify('READY=1')\n    os._exit(0)\nos.wait()\ntime.sleep(1000)"
+    )
+    assert services.daemon(services.unit(f"Type=notify\nExecStart={program}\nTimeoutStartSec=20")).returncode == 0
+
+
+# --- ExitType=, GuessMainPID= -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["main", "cgroup"])
+def test_exit_type(services: Services, kind: str) -> None:
+    """ExitType=cgroup: the service runs as long as one of its processes does; how the main one ended counts."""
+    log, go = log_of(services), services.out / "go"
+    child = services.script(f"while ! [ -e {go} ]; do sleep 0.01; done; echo child >> {log}")
+    main = services.script(f"setsid {child} & exit 3")
+    running = services.foreground(services.unit(f"ExecStart={main}\nExecStopPost=/bin/true\nExitType={kind}"))
+    if kind == "main":
+        assert running.wait(20) == 3
+        assert not services.started()
+        return
+    until(lambda: len(services.started()) >= 2 and running.poll() is None)
+    time.sleep(0.2)
+    assert running.poll() is None
+    go.touch()
+    assert running.wait(20) == 3
+    assert lines(log) == ["child"]
+
+
+def test_exit_type_of_a_service_that_is_stopped(services: Services) -> None:
+    main = services.script("setsid sleep 1000 & exit 0")
+    running = services.foreground(services.unit(f"ExecStart={main}\nExitType=cgroup\nExecStartPost=/bin/true"))
+    until(lambda: len(services.started()) == 2)
+    assert finish(running)[0] == 0
+    assert not services.started()
+
+
+@pytest.mark.parametrize("guess", ["yes", "no"])
+def test_guess_main_pid(services: Services, guess: str) -> None:
+    """Type=forking without PIDFile=: GuessMainPID=no takes no process for the main one, and waits for the last."""
+    log = log_of(services)
+    log.touch()
+    daemon = services.script(f"(sleep 1000 & echo $! >> {log}); echo $$ >> {log}; exec sleep 1000")
+    start = services.script(f"setsid {daemon} & until [ $(wc -l < {log}) = 2 ]; do sleep 0.01; done")
+    managed = Managed(services, f"Type=forking\nGuessMainPID={guess}\nExecStart={start}")
+    told = managed.wait_for("active")
+    helper, main = map(int, lines(log))
+    if guess == "no":
+        assert told["mainPid"] is None
+        os.kill(main, signal.SIGKILL)
+        until(lambda: not alive(main))
+        assert managed.status()["state"] == "active"
+        os.kill(helper, signal.SIGKILL)
+    assert managed.process.wait(20) == 0 if guess == "no" else managed.end()[0] == 0
+    assert not services.started()
 
 
 def test_start_that_asks_for_more_time(services: Services) -> None:

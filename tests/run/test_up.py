@@ -138,6 +138,38 @@ def test_restart_after_a_crash(up: Up) -> None:
     assert finish(running)[0] == 0
 
 
+@pytest.mark.parametrize("mode", ["normal", "direct"])
+def test_who_follows_a_service_that_is_restarted(up: Up, mode: str) -> None:
+    """RestartMode=direct: nobody else hears of it."""
+    up.add("db", f"{SLEEP}\nRestart=always\nRestartSec=0\nRestartMode={mode}")
+    up.add("web", logged(up, "web"), "After=@db@\nRequires=@db@")
+    up.add("part", logged(up, "part"), "After=@web@\nPartOf=@web@")
+    up.add("other", SLEEP, "After=@db@\nWants=@db@")
+    running = up.start()
+    everything = {"db": "active", "web": "active", "part": "active", "other": "active"}
+    up.wait_for(**everything)
+    before = {name: up.pid(name) for name in everything}
+    os.kill(before["db"], signal.SIGKILL)
+    restarted = {"db", "web", "part"} if mode == "normal" else {"db"}
+    until(lambda: up.states() == everything and all(up.pid(name) != before[name] for name in restarted))
+    assert {name for name in everything if up.pid(name) != before[name]} == restarted
+    if mode == "normal":
+        assert lines(up.log) == ["+web", "+part", "-part", "-web", "+web", "+part"]
+    assert finish(running)[0] == 0
+
+
+@pytest.mark.parametrize(("setting", "status"), [("", 7), ("FailureActionExitStatus=9", 9)])
+def test_a_service_whose_failure_ends_all(up: Up, setting: str, status: int) -> None:
+    """FailureAction=exit: as a container's main service, whatever others there are."""
+    up.add("a", logged(up, "a"))
+    up.add("b", f"ExecStart={up.services.script('exit 7')}", f"After=@a@\nFailureAction=exit\n{setting}")
+    ended, _, err = up.run()
+    assert ended == status
+    assert lines(up.log) == ["+a", "-a"]
+    assert f"{up.services.prefix}b: ends the manager\n" in err
+    assert not up.services.started()
+
+
 # --- processes --------------------------------------------------------------------------------------------------------
 
 

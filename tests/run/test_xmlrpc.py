@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import subprocess
+import sys
 import xmlrpc.client
 from collections.abc import Iterator
 
@@ -153,6 +154,41 @@ def test_supervisorctl(managed: Managed, services: Services) -> None:
     assert supervisorctl(path, "shutdown") == "Shut down\n"
     assert managed.process.wait(PATIENCE) == 0
     assert "no such file" in supervisorctl(path, "status", status=4)
+
+
+@pytest.mark.parametrize("how", ["run", "start"])
+def test_a_manager_that_waits_is_told_to_start(services: Services, how: str) -> None:
+    """After `supervisorctl stop` the manager is there and the service is not: a start is no "already running"."""
+    good = services.out / "good"
+    good.touch()
+    unit = services.unit(f"ExecStart=/bin/sleep 1000\nExecStartPre=/usr/bin/test -e {good}\nRestart=on-failure")
+    assert services.daemon(unit).returncode == 0
+    manager = services.pid(unit)
+    path = str(services.runtime / "initkit" / f"{unit.stem}.sock")
+
+    def start() -> subprocess.CompletedProcess[str]:
+        words = ["start", str(unit)] if how == "start" else ["run", str(unit), "--daemon"]
+        return subprocess.run(
+            [sys.executable, "-m", "initkit", *words],
+            env=services.environment(),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+
+    if how == "run":
+        assert "already running" in start().stderr
+    supervisorctl(path, "stop", unit.stem)
+    good.unlink()
+    failed = start()
+    assert failed.returncode == 1
+    assert "/usr/bin/test failed: exited with status 1" in failed.stderr
+    good.touch()
+    started = start()
+    assert (started.returncode, started.stderr) == (0, "")
+    assert services.pid(unit) == manager
+    assert supervisorctl(path, "status").split()[1] == "RUNNING"
 
 
 def test_supervisorctl_follows_a_log(managed: Managed, services: Services) -> None:
