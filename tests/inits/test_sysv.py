@@ -214,6 +214,11 @@ def test_unknown_key_in_the_table(tmp_path: Path) -> None:
         ("StandardOutput=tty", RUNNER), ("StandardOutput=socket", "none"), ("StandardOutput=null", SCRIPT),
         ("Environment=A=%H", RUNNER), ("Environment=A=%n", SCRIPT), ("Environment=A=%%H", SCRIPT),
         ("ExecStartPre=@/bin/sh -sh", RUNNER), ("ExecStartPre=-+/bin/sh", SCRIPT), ("MemoryMax=1G", "none"),
+        ("RestartSteps=3", RUNNER), ("RestartSteps=0", SCRIPT), ("RestartMaxDelaySec=1min", RUNNER),
+        ("RestartMode=direct", RUNNER), ("RestartMode=normal", SCRIPT), ("ExitType=cgroup", RUNNER),
+        ("TimeoutAbortSec=3", RUNNER), ("TimeoutStopFailureMode=abort", RUNNER),
+        ("TimeoutStartFailureMode=terminate", SCRIPT), ("GuessMainPID=no", SCRIPT), ("FailureAction=exit", RUNNER),
+        ("FailureAction=reboot", "none"), ("FailureAction=none", SCRIPT), ("StartLimitAction=exit-force", "none"),
         ("X-Other=1", "native"),
     ],
 )  # fmt: skip

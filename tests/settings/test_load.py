@@ -58,6 +58,10 @@ def refused(tmp_path: Path, text: str | bytes, name: str = "app.service") -> str
         ("[Service]\nExecStart=/bin/a\nLimitNOFILE=2:1\n", ':3: LimitNOFILE = "2:1": expected a limit'),
         ("[Service]\nExecStart=/bin/a\nPrivateDevices=maybe\n", ':3: PrivateDevices = "maybe": expected yes or no'),
         (
+            "[Service]\nType=oneshot\nExecStart=/bin/a\nExitType=cgroup\n",
+            ':4: ExitType = "cgroup": not allowed for a service of type oneshot',
+        ),
+        (
             "[Service]\nExecStart=/bin/a\nRestartMode=x\n",
             ':3: RestartMode = "x": expected one of normal, direct, debug',
         ),
