@@ -31,11 +31,13 @@ class Ending(Waiting):
         self.enter("deactivating", service.stop_timeout)
         if self.main in self.exits and not self.outcome.result:
             self.ended()
-        yield from self._kill((yield from self._first()))
+        first = yield from self._first()
+        number = service.restart_kill_signal if self.then == "start" else 0
+        yield from self._kill(first, number or service.kill_signal)
         self._take_down_end()
         late = yield from self._overrun(service.exec_stop_post)
         if service.exec_stop_post:
-            yield from self._kill(service.stop_failure_mode if late else _TERMINATE)
+            yield from self._kill(service.stop_failure_mode if late else _TERMINATE, service.kill_signal)
         self._clean_up()
 
     def _first(self) -> Part[str]:
@@ -78,15 +80,14 @@ class Ending(Waiting):
         if status and self.outcome.clean:
             self.outcome = Outcome(result_of(self.service, status), status, f"{command.path} failed")
 
-    def _kill(self, how: str) -> Part[None]:
-        """systemd.kill(5): the signal that `how` asks for, to those KillMode= names, SIGKILL to what is left in the
-        end."""
+    def _kill(self, how: str, number: int) -> Part[None]:
+        """systemd.kill(5): the signal that `how` asks for, `number` to terminate, to those KillMode= names; SIGKILL to
+        what is left in the end."""
         service = self.service
         if service.kill_mode == "none" or self._gone():
             return
         if how == _TERMINATE:
-            number = service.restart_kill_signal if self.then == "start" else 0
-            signals = with_continue(number or service.kill_signal, hangup=service.send_sighup)
+            signals = with_continue(number, hangup=service.send_sighup)
             if not (yield from self._signal(signals, service.stop_timeout)):
                 how = self._late(service.stop_timeout)
         if how == _ABORT:

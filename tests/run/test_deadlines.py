@@ -28,7 +28,7 @@ def hears(services: Services, *, ends_by: str = "") -> tuple[str, Path]:
 #: What has been asked for, the signal that ends the program, and those that it hears.
 STOPS = {
     "terminate": ("TimeoutStopFailureMode=terminate", ["TERM"]),
-    "abort": ("TimeoutStopFailureMode=abort\nTimeoutAbortSec=300ms", ["TERM", "ABRT"]),
+    "abort": ("TimeoutStopFailureMode=abort\nTimeoutAbortSec=2", ["TERM", "ABRT"]),
     "kill": ("TimeoutStopFailureMode=kill", ["TERM"]),
     "another": ("TimeoutStopFailureMode=abort\nTimeoutAbortSec=20\nWatchdogSignal=SIGQUIT", ["TERM", "QUIT"]),
 }
@@ -39,7 +39,7 @@ def test_a_stop_that_takes_too_long(services: Services, how: str) -> None:
     settings, heard = STOPS[how]
     program, log = hears(services, ends_by="QUIT" if how == "another" else "")
     post = f"/bin/sh -c 'echo $SERVICE_RESULT $EXIT_CODE $EXIT_STATUS >> {log}'"
-    unit = services.unit(f"ExecStart={program}\nTimeoutStopSec=300ms\nExecStopPost={post}\nKillMode=mixed\n{settings}")
+    unit = services.unit(f"ExecStart={program}\nTimeoutStopSec=2\nExecStopPost={post}\nKillMode=mixed\n{settings}")
     running = services.foreground(unit)
     until(lambda: lines(log) == ["up"])
     status, _, err = finish(running)

@@ -369,7 +369,7 @@ def test_stopping_that_takes_too_long(services: Services) -> None:
     log = log_of(services)
     program = services.python("notify('READY=1')\nnotify('STOPPING=1')\ntime.sleep(1000)")
     post = f"/bin/sh -c 'echo $SERVICE_RESULT $EXIT_CODE $EXIT_STATUS >> {log}'"
-    unit = services.unit(f"Type=notify\nExecStart={program}\nTimeoutStopSec=300ms\nExecStopPost={post}")
+    unit = services.unit(f"Type=notify\nExecStart={program}\nTimeoutStopSec=1\nExecStopPost={post}")
     services.run(unit, "--foreground")
     assert lines(log) == ["timeout killed KILL"]
 
