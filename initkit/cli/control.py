@@ -27,6 +27,7 @@ _ABOUT = {
 }
 #: These begin a new life, for which all the settings must be right; a broken file is no reason not to stop.
 _NEED_ALL = ("start", "restart", "try-restart", "reload")
+_WHOM = "the main process, the process that reads the output, or all but the latter's (all)"
 _NOT_INSTALLED = 5  # LSB
 
 
@@ -55,7 +56,7 @@ def parser(verb: str) -> ArgumentParser:
     made.add_argument("-v", "--verbose", action="store_true", help="say who is in charge of the service")
     if verb == "kill":
         made.add_argument("-s", "--signal", default="SIGTERM", help="its name or number (SIGTERM)")
-        made.add_argument("--whom", choices=("main", "all"), default="all", help="the main process, or all (all)")
+        made.add_argument("--whom", choices=("main", "logger", "all"), default="all", help=_WHOM)
     return made
 
 
@@ -94,6 +95,8 @@ def _control(verb: str, app: str, signal: str, whom: Whom, verbose: bool) -> int
 
         raise UsageError(f"--signal {fault}") from None
     charge = find(load(app, checked=verb in _NEED_ALL), verb, verbose)
+    if whom == "logger" and not charge.socket:
+        raise InitkitError(f"{charge.service.name}: no manager of initkit's that has its logger")
     if charge.socket:
         from initkit.cli import managed
 

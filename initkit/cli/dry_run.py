@@ -43,6 +43,10 @@ def _text(service: Service, mode: str, caller: detect.Surroundings) -> Iterator[
     for number, command in enumerate(service.exec_start, 1):
         of = f" {number} of {len(service.exec_start)}" if len(service.exec_start) > 1 else ""
         yield from _program(f"The program{of}", plan.program(service, command))
+    if service.has_logger:
+        from initkit.plan import logger
+
+        yield from _part("Its logger", _rows(logger.steps(service)))
     others = [(name, command) for name in _OTHERS for command in getattr(service, type(service).rows[name].attribute)]
     if others:
         yield from ("", "The other commands, each after the steps of the program:")

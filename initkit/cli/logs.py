@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 
 from initkit.cli.control import by_words, find, load
 from initkit.errors import InitkitError
+from initkit.run import logs
+from initkit.settings.command import write
 from initkit.settings.service import Stream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser
     from collections.abc import Iterable, Iterator
-    from typing import Any
+    from typing import Any, NoReturn
 
     from initkit.cli.charge import Charge
     from initkit.settings.service import Service
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 _FILES = ("file", "append", "truncate")
 _LOGS = ("journal", "journal+console", "syslog", "syslog+console")
 _SYSLOGS = ("/var/log/syslog", "/var/log/messages", "/var/log/daemon.log")
+_REOPENING = "a logger of another make is told by its own signal: initkit kill --whom=logger -s SIGNAL"
 _JOURNAL = "/run/systemd/journal/stdout"
 
 
@@ -28,14 +32,21 @@ def main(verb: str, argv: list[str]) -> int:
     """Show the last lines, and with -f those that follow."""
     parsed = parser().parse_args(argv)
     charge = find(load(parsed.app), verb, parsed.verbose)
+    if parsed.reopen:
+        return _reopen(charge)
     if charge.socket and (not charge.service.path or (charge.shared and charge.service.standard_output is None)):
         return _by_manager(charge, parsed.lines, parsed.follow)
     files = _files(charge.service)
+    for path in files:
+        if not os.access(path, os.R_OK):
+            raise InitkitError(f"{path}: {'may not be read' if os.path.exists(path) else 'is not there yet'}")
+    if len(files) == 1 and charge.service.has_logger:
+        _rotated(charge.service, files[0], parsed.lines, parsed.follow)
     if files:
-        for path in files:
-            if not os.access(path, os.R_OK):
-                raise InitkitError(f"{path}: {'may not be read' if os.path.exists(path) else 'is not there yet'}")
         by_words(("tail", "-n", str(parsed.lines), *(("-F",) if parsed.follow else ()), "--", *files))
+    if charge.service.log_command:
+        words = write(charge.service.log_command)
+        raise InitkitError(f"{charge.service.name}: its output goes to {words}: where that keeps it is not known")
     output = charge.service.standard_output or Stream("journal")
     if output.kind not in _LOGS:
         raise InitkitError(f"StandardOutput={output.kind}: nothing of the output is kept")
@@ -53,6 +64,7 @@ def parser() -> ArgumentParser:
     made.add_argument("app", help="a settings file, or the name of one in the load path")
     made.add_argument("-n", "--lines", type=_count, default=10, metavar="N", help="how many of the last lines (10)")
     made.add_argument("-f", "--follow", action="store_true", help="go on with what is written from now on")
+    made.add_argument("--reopen", action="store_true", help="have log_file opened anew, after a rotation by others")
     made.add_argument("-v", "--verbose", action="store_true", help="say who is in charge of the service")
     return made
 
@@ -92,8 +104,29 @@ def _once(path: str, method: str, parameters: dict[str, Any]) -> Iterator[dict[s
 
 def _files(service: Service) -> tuple[str, ...]:
     """The files that output and errors go to."""
+    if service.has_logger:
+        return tuple(dict.fromkeys(filter(None, map(partial(logs.path_of, service), ("stdout", "stderr")))))
     streams = (service.standard_output, service.standard_error)
     return tuple(dict.fromkeys(each.target for each in streams if each and each.kind in _FILES))
+
+
+def _reopen(charge: Charge) -> int:
+    """Where no manager is asked, there is no need: with its next line the logger sees that its file is elsewhere."""
+    if not charge.service.log_file:
+        raise InitkitError(f"{charge.service.name}: log_file (LogFile=) is not set", hint=_REOPENING)
+    if not charge.socket:
+        return 0
+    from initkit.cli import managed
+
+    return managed.reopen_logs(charge)
+
+
+def _rotated(service: Service, path: str, lines: int, follow: bool) -> NoReturn:
+    """The last lines, also of the files before; then tail(1) goes on where this has ended."""
+    found, end = logs.tail(path, lines, whole=True)
+    for line in [*logs.before(logs.older(service, "stdout"), lines - len(found)), *found]:
+        print(line)
+    by_words(("tail", "-c", f"+{end + 1}", *(("-F",) if follow else ()), "--", path))
 
 
 def _journal(charge: Charge) -> tuple[str, ...]:

@@ -112,11 +112,20 @@ def _see_off(charge: Charge, manager: int) -> None:
 
 
 def kill(charge: Charge, signal: str, whom: Whom) -> int:
-    """Send a signal to the main process or to all."""
+    """Send a signal to the main process, to the logger, or to all but that."""
     if not status(charge)["processes"]:
         raise NotRunning(f"{charge.service.name} is not running")
     try:
         client.call(charge.socket, "Kill", {"name": charge.service.name, "signal": signal, "whom": whom})
+    except client.RemoteError as fault:
+        raise meant(fault, charge.service.name) from None
+    return 0
+
+
+def reopen_logs(charge: Charge) -> int:
+    """Have initkit's own logger open its file anew."""
+    try:
+        client.call(charge.socket, "ReopenLogs", {"name": charge.service.name})
     except client.RemoteError as fault:
         raise meant(fault, charge.service.name) from None
     return 0

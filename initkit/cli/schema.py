@@ -84,7 +84,7 @@ def _description(row: Directive) -> str:
 
 def _type(row: Directive) -> Schema:
     if row.is_command:
-        return {"anyOf": [_WORDS, {"type": "array", "items": _WORDS}]}
+        return _WORDS if row.kind == "COMMAND" else {"anyOf": [_WORDS, {"type": "array", "items": _WORDS}]}
     if row.name == "Environment":
         table = {"type": "object", "additionalProperties": _NUMBER_OR_TEXT}
         return {"anyOf": [{**table, "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$"}}, _WORDS, _TEXT]}

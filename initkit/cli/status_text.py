@@ -30,6 +30,7 @@ def _facts(told: dict[str, Any], colours: bool) -> Iterator[tuple[str, str]]:
     if told.get("waitingFor"):
         yield "Waiting for", printable(told["waitingFor"]) + _limit(told.get("deadline"))
     yield "Main PID", str(told.get("mainPid") or "")
+    yield "Logger", str(told.get("loggerPid") or "")
     yield "Status", printable(told.get("statusText") or "")
     if told.get("errno"):
         import os

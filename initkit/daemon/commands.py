@@ -139,6 +139,14 @@ class Answering:
         """Not known here."""
         return ""
 
+    def older_logs(self, name: str, stream: str) -> list[str]:
+        """Not known here."""
+        return []
+
+    def reopen_logs(self, name: str) -> None:
+        """Not from here."""
+        self._not_here()
+
     def start(self, name: str, done: Done) -> None:
         """Not from here."""
         self._not_here()

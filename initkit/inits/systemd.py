@@ -32,6 +32,9 @@ NEW_VALUES = {
     "ProtectControlGroups": {"private": 257, "strict": 257},
 }
 
+#: initkit's own settings about a logger, which no unit has.
+_LOGGER = ("LogCommand", "LogFile", "LogMaxSize", "LogMaxFiles")
+
 
 def support(service: Service, version: int = 0) -> dict[str, Support]:
     """Everything is systemd's own; `version` (0: any) makes what came later a loss."""
@@ -46,6 +49,8 @@ def _support(entry: Entry, version: int) -> Support:
     if entry.key.startswith("X-"):
         return Support(NATIVE, "systemd passes over it")  # systemd.unit(5)
     if entry.section == OWN:
+        if entry.key in _LOGGER:
+            return Support(RUNNER, "the unit calls the runner, which starts the logger and becomes the program")
         return Support(RUNNER if entry.key == "Callable" else NONE, "a setting of initkit's own")
     row = directives.find(entry.section, entry.key)
     if row is None:
@@ -98,6 +103,8 @@ def commands(service: Service) -> dict[str, tuple[str, ...]]:
 def _losses(service: Service, options: Options) -> frozenset[str]:
     found = support(service, options.version)
     lost = {key: each for key, each in found.items() if each.how == NONE and key not in _own(service)}
+    if options.runner is False:
+        lost.update({key: found[key] for key in _LOGGER if service.has(key)})
     refused = sorted(set(lost) - options.allow_loss)
     if refused:
         asked = f"systemd {options.version}" if options.version else "a unit"
@@ -121,7 +128,8 @@ def _own(service: Service) -> frozenset[str]:
 def _sections(service: Service, options: Options, dropped: frozenset[str]) -> list[tuple[str, list[tuple[str, str]]]]:
     """The unit's sections with their assignments, in the order of the settings."""
     found: dict[str, list[tuple[str, str]]] = {section: [] for section in directives.SECTIONS}
-    through_runner = bool(options.runner or service.callable)
+    logger = any(service.has(key) and key not in options.allow_loss for key in _LOGGER)
+    through_runner = bool(options.runner or service.callable or logger)
     for entry in service.entries:
         if entry.section == OWN:
             found["Service"].append((f"X-Initkit-{entry.key}", entry.value))
@@ -137,12 +145,13 @@ def _sections(service: Service, options: Options, dropped: frozenset[str]) -> li
 
 def _runner(service: Service, options: Options) -> str:
     """The command line that has the runner become the program; systemd does the rest of the settings itself."""
+    hint = "leave --runner out" if options.runner else "do without the logger: --allow-loss names what is lost"
     if service.has("RootDirectory"):
         raise service.assignments("RootDirectory")[-1].error(
-            "the runner cannot be found below it when systemd has changed the root already", "leave --runner out"
+            "the runner cannot be found below it when systemd has changed the root already", hint
         )
     if len(service.exec_start) > 1:
-        raise service.assignments("ExecStart")[-1].error("the runner becomes one program only", "leave --runner out")
+        raise service.assignments("ExecStart")[-1].error("the runner becomes one program only", hint)
     # What the prefixes ask of systemd; `@` and `:` are about the program's own words.
     prefix = "".join(char for command in service.exec_start for char in command.prefix if char not in "@:")
     words = [options.runner_path, "run", path_of(service.name, service.path), "--foreground"]

@@ -56,7 +56,8 @@ _TABLE: dict[str, Support | Callable[[Service], Support]] = {
          "StartLimitBurst", "SuccessExitStatus", "WatchdogSec", "WatchdogSignal", "NotifyAccess", "RuntimeMaxSec",
          "ReloadSignal", "RestartKillSignal", "RootDirectory", "Callable", "ControlGroup", "RestartSteps",
          "RestartMaxDelaySec", "RestartMode", "ExitType", "TimeoutAbortSec", "TimeoutStartFailureMode",
-         "TimeoutStopFailureMode", "SuccessActionExitStatus", "FailureActionExitStatus"),
+         "TimeoutStopFailureMode", "SuccessActionExitStatus", "FailureActionExitStatus", "LogCommand", "LogFile",
+         "LogMaxSize", "LogMaxFiles"),
         Support(RUNNER, "somebody has to be there while the program runs"),
     ),
     "StartLimitAction": lambda service: _action(service.start_limit_action),
@@ -315,8 +316,9 @@ def _seconds(span: float) -> str:
 
 
 def _stop_timeout(service: Service, supervised: bool) -> str:
-    """Under a supervisor all stages together, and a moment more: ExecStop=, signals, SIGKILL, ExecStopPost=."""
-    stages = 2 + bool(service.exec_stop) + bool(service.exec_stop_post) if supervised else 1
+    """Under a supervisor all stages together, and a moment more: ExecStop=, signals, SIGKILL, ExecStopPost=, logger."""
+    ends = bool(service.exec_stop) + bool(service.exec_stop_post) + service.has_logger
+    stages = 2 + ends if supervised else 1
     return _seconds(service.stop_timeout * stages + (5 if supervised else 0))
 
 

@@ -99,7 +99,7 @@ def daemon(service: Service) -> tuple[Step, ...]:
 PARENTAL = (
     *("ExecCondition", "ExecStartPre", "ExecStartPost", "ExecStop", "ExecStopPost"),
     *("WatchdogSec", "RuntimeMaxSec", "RuntimeDirectory", "RestartForceExitStatus", "ControlGroup"),
-    *("SuccessActionExitStatus", "FailureActionExitStatus"),
+    *("SuccessActionExitStatus", "FailureActionExitStatus", "LogCommand", "LogFile"),
 )
 
 

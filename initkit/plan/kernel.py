@@ -10,6 +10,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 # prctl(2)
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
+_PR_SET_NAME = 15
 # ioprio_set(2)
 _IOPRIO_WHO_PROCESS = 1
 _IOPRIO_CLASS_SHIFT = 13
@@ -46,3 +47,22 @@ def set_io_priority(io_class: int, priority: int) -> None:
     if machine not in _IOPRIO_SET:
         raise OSError(38, f"ioprio_set is not known for {machine}")
     _checked(_libc.syscall(_IOPRIO_SET[machine], _IOPRIO_WHO_PROCESS, 0, io_class << _IOPRIO_CLASS_SHIFT | priority))
+
+
+def tee(source: int, sink: int, most: int) -> int:
+    """tee(2): copy what is in one pipe to another, and leave it where it is; how many bytes that were."""
+    return _checked(_libc.tee(source, sink, ctypes.c_size_t(most), 0))
+
+
+def set_title(title: str) -> None:
+    """What ps(1) shows of this process, as far as there is room; where /proc does not tell, it stays as it is."""
+    _libc.prctl(_PR_SET_NAME, title.encode()[:15], 0, 0, 0)
+    try:
+        with open("/proc/self/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return
+    start, end = int(fields[45]), int(fields[46])  # arg_start and arg_end, from field 3 on
+    if 0 < start < end:
+        text = title.encode("utf-8", "surrogateescape")[: end - start - 1]
+        ctypes.memmove(start, text.ljust(end - start, b"\0"), end - start)

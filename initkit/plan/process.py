@@ -293,8 +293,9 @@ def _open(fd: int, stream: Stream, process: Process) -> int:
         if fd == 1 and process.service.standard_input.kind.startswith("tty"):
             return 0
         return 1 if fd == 2 else fd
-    if stream.kind == "default":
-        return fd if process.default_output is None else process.default_output
+    if stream.kind in ("default", "pipe"):
+        given = process.pipe if stream.kind == "pipe" else process.default_output
+        return fd if given is None else given
     if stream.kind in ("journal", "syslog"):
         from initkit.plan import log
 

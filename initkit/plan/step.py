@@ -48,6 +48,7 @@ class Process:
         self.uid: int | None = None  # of User=, once it has been looked up
         self.home = ""
         self.child = 0  # pid of the process that Fork made
+        self.pipe: int | None = None  # the end that a logger reads
         self.default_output: int | None = None  # a fd for output that the settings send nowhere
         self.hooks: dict[str, Callable[[], object]] = {}  # what the runner does in "pid_file", "ready" and "wait"
 

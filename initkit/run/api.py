@@ -39,10 +39,16 @@ if TYPE_CHECKING:
             """Reload it; done when the service has."""
 
         def kill(self, name: str, signal: int, whom: str) -> None:
-            """Signal the "main" process, or "all"."""
+            """Signal the "main" process, the "logger", or "all" the processes that are not the logger's."""
 
         def log_path(self, name: str, stream: str) -> str:
             """The file that "stdout" or "stderr" goes to; empty when there is none."""
+
+        def older_logs(self, name: str, stream: str) -> list[str]:
+            """The files that have been rotated away from it, the youngest first."""
+
+        def reopen_logs(self, name: str) -> None:
+            """Have initkit's own logger open its file anew."""
 
         def commands(self, name: str) -> list[str]:
             """The commands that the service has registered, as far as is known."""

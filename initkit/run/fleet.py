@@ -270,7 +270,7 @@ class Fleet:
             self._ask(name, "stop")
 
     def kill(self, name: str, signal: int, whom: str) -> None:
-        """Signal the main process, or all."""
+        """Signal the main process, the logger, or all."""
         self._managers[name].kill(name, signal, whom)
 
     def status(self, name: str) -> dict[str, Any]:
@@ -280,6 +280,14 @@ class Fleet:
     def log_path(self, name: str, stream: str) -> str:
         """The file that the output goes to."""
         return self._managers[name].log_path(name, stream)
+
+    def older_logs(self, name: str, stream: str) -> list[str]:
+        """Those that have been rotated away from it."""
+        return self._managers[name].older_logs(name, stream)
+
+    def reopen_logs(self, name: str) -> None:
+        """Have its logger open its file anew."""
+        self._managers[name].reopen_logs(name)
 
     def commands(self, name: str) -> list[str]:
         """The commands that it has registered."""

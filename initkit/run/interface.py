@@ -25,6 +25,8 @@ type Service (
   result: string,
   since: int,
   mainPid: ?int,
+  # the process that reads its output, where the service has one
+  loggerPid: ?int,
   processes: []Process,
   memory: int,
   cpu: int,
@@ -52,7 +54,7 @@ method Restart(name: ?string) -> ()
 
 method Reload(name: ?string) -> ()
 
-# whom is main or all
+# whom is main, logger, or all, which are those of the service without its logger's
 method Kill(name: ?string, signal: ?string, whom: ?string) -> ()
 
 # With "more": once now, then at every change
@@ -64,6 +66,9 @@ method Ping() -> (pid: int, version: string)
 
 # The last lines of the file that the output goes to; with "more" also those that follow
 method Logs(name: ?string, lines: ?int) -> (lines: []string)
+
+# Has initkit's own logger open its file anew, once another program has moved that away
+method ReopenLogs(name: ?string) -> ()
 
 # Runs a command that the service has registered
 method Call(name: ?string, command: string, arguments: []string) -> (result: string)

@@ -30,6 +30,7 @@ class Roll:
         self.invocations: dict[str, Kin] = {}
         self.sessions: dict[int, Kin] = {}
         self.noted: dict[tuple[int, int], Kin] = {}  # by pid and start time
+        self.heir: Kin | None = None  # whose are the orphans that are nobody's
 
     def look(self) -> None:
         """Find the owners of orphans that are new."""
@@ -43,7 +44,7 @@ class Roll:
     def _owner(self, process: Stat) -> Kin | None:
         known = self.noted.get((process.pid, process.start)) or self.sessions.get(process.session)
         # proc(5): environ is empty for a moment in the midst of an execve(2).
-        return known or self.invocations.get(_invocation(process.pid) or _invocation(process.pid))
+        return known or self.invocations.get(_invocation(process.pid) or _invocation(process.pid)) or self.heir
 
     def strays(self) -> list[Stat]:
         """The children that are nobody's."""

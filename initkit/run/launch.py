@@ -53,6 +53,11 @@ def become(service: Service, caller: detect.Surroundings) -> NoReturn:
     process.fds = listen_fds(process.environment)
     if caller.who == detect.SUPERVISOR:
         process.fds = tuple(dict.fromkeys((*process.fds, *_notification_fd(process.environment))))
+    if service.has_logger:
+        from initkit.run import keeper
+
+        process.default_output = keeper.start(service)
+        process.private_fds = (process.default_output,)
     perform(plan.main_program(service), process)
     raise AssertionError("the plan ends in an exec")
 

@@ -19,9 +19,20 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from initkit.run.logger import Logger
     from initkit.run.loop import Task
     from initkit.run.waiting import Part
     from initkit.settings.command import Command
+    from initkit.settings.service import Service
+
+
+def kind_of(service: Service) -> type[Life]:
+    """What kind of life the service has."""
+    if not service.has_logger:
+        return Life
+    from initkit.run.logged import Logged
+
+    return Logged
 
 
 class Life(Ending):
@@ -37,12 +48,13 @@ class Life(Ending):
     last = Outcome()  # of the life before this one
     verdict: int | None = None  # the exit status that the manager is to end with because of this service
     _delay = 0.0  # before the next restart
+    logger: Logger | None = None  # who reads its output, where that is a process of the service's own
 
     def supervise(self) -> int:
         """Live until there is nothing more to restart; returns the exit status to end with."""
         self._listen()
         try:
-            return self.loop.run(self._lives())
+            return self.loop.run(self._lives(), self.kin)
         finally:
             if self.notify:
                 self.notify.close()

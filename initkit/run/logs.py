@@ -12,10 +12,48 @@ MOST = 128 * 1024  # bytes that are read at once
 
 
 def path_of(service: Service, stream: str) -> str:
-    """The file that "stdout" or "stderr" goes to; empty when it goes elsewhere."""
+    """The file that "stdout" or "stderr" goes to; empty when it goes elsewhere, or nobody can tell."""
     output, error = service.standard_output, service.standard_error
     found = output if stream == "stdout" or error is None or error.kind == "inherit" else error
+    if found is None and service.has_logger:
+        return service.log_file or current(service)
     return found.target if found is not None and found.kind in ("file", "append", "truncate") else ""
+
+
+def current(service: Service) -> str:
+    """The file that LogCommand= writes now: `current` in the log directory that is among its words, as multilog(8),
+    svlogd(8) and s6-log have it; empty when there is none."""
+    for word in reversed(service.log_command.words[1:] if service.log_command else ()):
+        path = os.path.join(service.working_directory.path, word, "current")
+        if os.path.isfile(path):
+            return path
+    return ""
+
+
+def older(service: Service, stream: str) -> list[str]:
+    """The files that have been rotated away from `path_of`, the youngest first, as far as it is known how."""
+    path = path_of(service, stream)
+    if not path or not service.has_logger or (service.standard_error and stream == "stderr"):
+        return []
+    if path == service.log_file:
+        from initkit.run import logfile
+
+        return list(logfile.older(path))
+    folder = os.path.dirname(path)  # TAI64N labels, which sort by time
+    return sorted((f"{folder}/{name}" for name in os.listdir(folder) if name.startswith("@")), reverse=True)
+
+
+def before(paths: list[str], lines: int) -> list[str]:
+    """The last lines of files that are of one log, the youngest first; what cannot be read ends it."""
+    found: list[str] = []
+    for path in paths:
+        if len(found) >= lines:
+            break
+        try:
+            found = tail(path, lines - len(found))[0] + found
+        except OSError:
+            break
+    return found
 
 
 def open_file(path: str) -> int:

@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from typing import Any
 
     from initkit.run.api import Answered, Done
+    from initkit.run.identity import Stat
     from initkit.run.life import Life
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _HERTZ = os.sysconf("SC_CLK_TCK")
 _UP = ("active", "reloading")
 _DOWN = ("inactive", "failed")
+_SIGHUP = 1
 _COMMAND = 256  # characters of a command line that are shown
 
 
@@ -104,12 +106,16 @@ class LifeManager:
         if whom == "all":
             refused = self.life.family.signal_all((signal,))
         else:
-            found = identity.stat(self._main()) if self._main() else None
+            pid = self._logger() if whom == "logger" else self._main()
+            found = identity.stat(pid) if pid else None
             if found is None:
                 raise Fault("NotRunning", name=name)
             refused = [] if family.reaches(found, (signal,)) else [found]
         if refused:
             raise Fault("NotPermitted", name=name, processes=[f"{_comm(each.pid)}[{each.pid}]" for each in refused])
+
+    def _logger(self) -> int:
+        return self.life.logger.pid if self.life.logger else 0
 
     def _main(self) -> int:
         return self.life.main if self.life.main not in self.life.exits else 0
@@ -176,7 +182,7 @@ class LifeManager:
     def status(self, name: str) -> dict[str, Any]:
         """The service's state."""
         life = self.life
-        found = self.life.family.quickly()
+        found = self._processes()
         pids = {each.pid for each in found}
         usage = [_usage(each.pid) for each in found]
         told = life.last.variables()
@@ -188,6 +194,7 @@ class LifeManager:
             "result": told["SERVICE_RESULT"],
             "since": int(life.since * 1e6),
             "mainPid": self._main() or None,
+            "loggerPid": self._logger() or None,
             "processes": [
                 {"pid": each.pid, "parent": each.parent if each.parent in pids else 0, "command": _command(each.pid)}
                 for each in found
@@ -204,6 +211,11 @@ class LifeManager:
             "commands": self.commands(name),
         }
 
+    def _processes(self) -> list[Stat]:
+        """The service's own, then its logger's."""
+        logger = self.life.logger
+        return [*self.life.family.quickly(), *(logger.kin.quickly() if logger else ())]
+
     def _waiting_for(self) -> str:
         life, kind = self.life, self._service.type
         if life.state in ("active", *_DOWN):
@@ -213,7 +225,7 @@ class LifeManager:
         if life.control and life.control not in life.exits:
             return f"{_comm(life.control)}[{life.control}] to end"
         if life.state == "deactivating":
-            return f"{self.life.family.names()} to end"
+            return f"{family.listed(self._processes())} to end"
         if kind == "forking":
             return f"the PID file {self._service.pid_path}"
         if kind == "oneshot":
@@ -223,6 +235,17 @@ class LifeManager:
     def log_path(self, name: str, stream: str) -> str:
         """The file that the output goes to."""
         return logs.path_of(self._service, stream)
+
+    def older_logs(self, name: str, stream: str) -> list[str]:
+        """Those that have been rotated away from it."""
+        return logs.older(self._service, stream)
+
+    def reopen_logs(self, name: str) -> None:
+        """SIGHUP to initkit's own logger."""
+        if not self._service.log_file:
+            raise Fault("NoLog", name=name)
+        if self._logger():
+            self.kill(name, _SIGHUP, "logger")  # one that is to be started opens its file then
 
     def commands(self, name: str) -> list[str]:
         """Those that the service's own process has last told of."""

@@ -55,7 +55,8 @@ def _asked_for(step: Step, service: Service) -> Entry | None:
     """The assignment behind a step."""
     if isinstance(step, Exec):
         path = step.command.path
-        return next((each for each in service.entries if each.key.startswith("Exec") and path in each.value), None)
+        programs = (each for each in service.entries if each.key.startswith("Exec") or each.key == "LogCommand")
+        return next((each for each in programs if path in each.value), None)
     directives = (STREAMS[step.fd],) if isinstance(step, OpenStream) else step.directives
     for directive in directives:
         entries = [each for each in service.assignments(directive) if each.value]

@@ -12,7 +12,7 @@ from initkit.run.perform import StepError, perform
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from initkit.plan.step import Step
     from initkit.settings.service import Service
@@ -25,11 +25,13 @@ def spawn(
     *,
     output: int | None = None,
     fds: tuple[int, ...] = (),
+    prepare: Callable[[Process], None] | None = None,
 ) -> tuple[int, int]:
     """Fork, and perform the steps in the child, in a session of its own.
 
     Returns its pid and a pipe that closes when the program is executed; before that it may bring one line: why it was
-    not. `output` is where output goes that the settings send nowhere; `fds` are to be the program's from 3 on.
+    not. `output` is where output goes that the settings send nowhere; `fds` are to be the program's from 3 on;
+    `prepare` is called in the child, before the first step.
     """
     report, told = os.pipe2(os.O_CLOEXEC)
     # A signal for the child must not end in a handler of ours: it waits until the child has its own.
@@ -43,7 +45,7 @@ def spawn(
     try:
         _signal.set_wakeup_fd(-1)
         os.setsid()
-        status = _child(service, steps, variables, output, fds, told)
+        status = _child(service, steps, variables, output, fds, told, prepare)
     finally:
         os._exit(status)
 
@@ -55,6 +57,7 @@ def _child(
     output: int | None,
     fds: tuple[int, ...],
     told: int,
+    prepare: Callable[[Process], None] | None,
 ) -> int:
     process = Process(service)
     process.environment = {**base_environment(service), **variables}
@@ -65,6 +68,8 @@ def _child(
     process.fds, process.file_limit = fds, descriptors.of_programs
     process.default_output = output
     process.private_fds = (told,) if output is None or output < 3 else (told, output)
+    if prepare:
+        prepare(process)
     try:
         perform(steps, process)
     except StepError as fault:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from initkit.run.identity import Stat
     from initkit.settings.service import Service
 
-    Whom = Literal["main", "all"]
+    Whom = Literal["main", "logger", "all"]
     #: Told what is waited for, and how many seconds it may still take (inf: no limit).
     Progress = Callable[[str, float], None]
 
@@ -121,8 +121,9 @@ def stop(service: Service, group: Group, *, supervised: bool, progress: Progress
 
 
 def _patience(service: Service) -> float:
-    """All stages of a supervisor's stop, and a moment more: ExecStop=, signals, SIGKILL, ExecStopPost=."""
-    return service.stop_timeout * (2 + bool(service.exec_stop) + bool(service.exec_stop_post)) + 5
+    """All stages of a supervisor's stop, and a moment more: ExecStop=, signals, SIGKILL, ExecStopPost=, the logger."""
+    stages = 2 + bool(service.exec_stop) + bool(service.exec_stop_post) + service.has_logger
+    return service.stop_timeout * stages + 5
 
 
 def label(process: Stat) -> str:

@@ -8,7 +8,7 @@ import sys
 from initkit.errors import InitkitError
 from initkit.run import detect
 from initkit.run.hearing import STOP
-from initkit.run.life import Life
+from initkit.run.life import Life, kind_of
 from initkit.run.loop import Loop
 from initkit.run.perform import listen_fds
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from initkit.run.api import Manager
     from initkit.run.control import Server
+    from initkit.run.kin import Kin
     from initkit.settings.service import Service
 
 
@@ -50,8 +51,10 @@ def supervise(
 
     try:
         kernel.become_subreaper()
-        loop = Loop((*STOP, _signal.SIGHUP, _signal.SIGUSR1, _signal.SIGUSR2, _signal.SIGQUIT))
-        life = Life(service, loop, report, output=output, fds=fds, sockets=sockets, hangup=hangup)
+        kin = _kin(service)
+        signals = (*STOP, _signal.SIGHUP, _signal.SIGUSR1, _signal.SIGUSR2, _signal.SIGQUIT)
+        loop = Loop(signals, kin.roll.owners if kin else None)
+        life = kind_of(service)(service, loop, report, output=output, fds=fds, sockets=sockets, hangup=hangup, kin=kin)
         server = _listen(life)
         try:
             return life.supervise()
@@ -66,6 +69,15 @@ def supervise(
     except OSError as fault:
         about = f"{fault.filename}: " if fault.filename else ""
         raise InitkitError(f"{service.name}: {about}{fault.strerror}") from None
+
+
+def _kin(service: Service) -> Kin | None:
+    """Which descendants are the service's: all of them, unless there is a logger."""
+    if not service.has_logger:
+        return None
+    from initkit.run import logged
+
+    return logged.kin()
 
 
 def _listen(life: Life) -> Server | None:

@@ -13,7 +13,7 @@ from initkit.run.fleet import Fleet
 from initkit.run.hearing import STOP
 from initkit.run.kin import Kin, Roll
 from initkit.run.launch import open_standard_streams
-from initkit.run.life import Life
+from initkit.run.life import kind_of
 from initkit.run.loop import Loop
 from initkit.run.prefix import Output, labels
 
@@ -63,7 +63,7 @@ def _up(services: Sequence[Service], ordered: order.Order, name: str) -> int:
     hangup = "stop" if detect.surroundings().who == detect.TERMINAL else "forward"
     sources = {each.name: output.source(before[each.name]) for each in services}
     lives = {
-        each.name: Life(each, loop, report, output=sources[each.name].sink, hangup="forward", kin=Kin(roll))
+        each.name: kind_of(each)(each, loop, report, output=sources[each.name].sink, hangup="forward", kin=Kin(roll))
         for each in services
     }
     fleet = Fleet(list(lives.values()), ordered, loop, output.say, hangup)

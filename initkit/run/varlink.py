@@ -212,7 +212,7 @@ class Conversation:
         from initkit.settings.values import signal
 
         name, whom = self._name(given), given.get("whom") or "all"
-        if whom not in ("main", "all"):
+        if whom not in ("main", "logger", "all"):
             raise _ServiceFault("InvalidParameter", parameter="whom")
         try:
             number = signal(given.get("signal") or "SIGTERM")
@@ -255,9 +255,11 @@ class Conversation:
         count = _LINES if wanted is None else wanted
         if not 0 <= count <= _MOST_LINES:
             raise _ServiceFault("InvalidParameter", parameter="lines")
-        path = self._connection.server.manager.log_path(name, "stdout")
+        manager = self._connection.server.manager
+        path = manager.log_path(name, "stdout")
         try:
             found, end = logs.tail(path, count, whole=self._more)
+            found = logs.before(manager.older_logs(name, "stdout"), count - len(found)) + found
         except OSError:  # also where there is no path
             raise Fault("NoLog", name=name) from None
         if not self._more:
@@ -272,6 +274,10 @@ class Conversation:
         self._unsubscribe = Follow(self._connection.server.loop, path, end, told).close
         told(found)
         return None
+
+    def _reopenlogs(self, given: Parameters) -> Parameters:
+        self._connection.server.manager.reopen_logs(self._name(given))
+        return {}
 
     def _call(self, given: Parameters) -> None:
         later = self._later("Call")

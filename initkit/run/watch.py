@@ -98,7 +98,7 @@ class Tail:
         stream = service.standard_error or service.standard_output
         if stream and stream.kind == "inherit":
             stream = service.standard_output
-        self._path = stream.target if stream else ""
+        self._path = stream.target if stream else service.log_file
         self._overwritten = bool(stream and stream.kind == "file")  # from its beginning, what is behind stays
         before = self._content(0) if self._overwritten else b""
         self._before = before

@@ -57,6 +57,10 @@ _OWN = {
     "Callable": ("CALLABLE", 0, "initkit.toml(5)"),
     "SettleSec": ("SECONDS", 0, "initkit.toml(5)"),
     "ControlGroup": ("STRING", 0, "initkit.toml(5)"),
+    "LogCommand": ("COMMAND", 0, "initkit.toml(5)"),
+    "LogFile": ("PATH", 0, "initkit.toml(5)"),
+    "LogMaxSize": ("LIMIT", 0, "initkit.toml(5)"),
+    "LogMaxFiles": ("UNSIGNED", 0, "initkit.toml(5)"),
 }
 
 #: Directives of which every assignment adds to the ones before it, and the kinds of which all directives do.
@@ -116,7 +120,7 @@ class Directive:
     @property
     def is_command(self) -> bool:
         """Whether values are command lines."""
-        return self.name.startswith("Exec") and self.kind.startswith("PATH [ARGUMENT")
+        return self.kind.startswith(("PATH [ARGUMENT", "COMMAND"))
 
     @property
     def is_list(self) -> bool:
@@ -152,7 +156,8 @@ class Directive:
     def expected(self) -> str:
         """What a value of this kind is, for messages and the schema's descriptions."""
         if self.is_command:
-            return 'a command such as ["/usr/bin/app", "--flag"], or an array of such arrays'
+            several = "" if self.kind == "COMMAND" else ", or an array of such arrays"
+            return f'a command such as ["/usr/bin/app", "--flag"]{several}'
         if self.choices:
             return f"one of {', '.join(self.choices)}"
         if self.name == "Environment":

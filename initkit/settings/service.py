@@ -179,6 +179,30 @@ def _text(text: str) -> str:
     return text
 
 
+class OneCommand(Row["command.Command | None"]):
+    """A single command line; None where there is none."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, None)
+
+    def add(self, so_far: object, text: str, expand: Callable[[str], str]) -> command.Command:
+        found = command.parse(text, expand)
+        if len(found) > 1:
+            raise ValueError(f"expected one command, found {len(found)}")
+        return found[0]
+
+
+def _log_size(text: str) -> int:
+    size = values.size(text)
+    if size == 0:
+        raise ValueError(f"expected a size such as 10M, found {text!r}")
+    return size
+
+
+def _log_files(text: str) -> int:
+    return values.integer(text, 1, what="how many files there may be")
+
+
 class Service:
     """One service's settings.
 
@@ -302,6 +326,10 @@ class Service:
     callable = One("Callable", _callable, "")
     settle = One("SettleSec", values.time_span, 0.5)
     control_group = One("ControlGroup", values.user, "", expand=True)
+    log_command = OneCommand("LogCommand")
+    log_file = One("LogFile", values.path, "", expand=True)
+    log_max_size = One("LogMaxSize", _log_size, values.UNLIMITED)
+    log_max_files = One("LogMaxFiles", _log_files, 5)
 
     def __init__(self, name: str, path: str, entries: tuple[Entry, ...], *, user: bool = False) -> None:
         self.__dict__.update(name=name, path=path, entries=entries, user=user)
@@ -438,6 +466,7 @@ class Service:
             try:
                 self._verify_start()
                 self._verify_type()
+                self._verify_logger()
             except SettingsError as fault:
                 yield fault
 
@@ -478,6 +507,27 @@ class Service:
             raise self.assignments("Restart")[-1].error("not allowed for a service of type oneshot")
         if self.type == "oneshot" and self.exit_type == "cgroup":
             raise self.assignments("ExitType")[-1].error("not allowed for a service of type oneshot")
+
+    @property
+    def has_logger(self) -> bool:
+        """Whether a process of the service's own reads its output: LogCommand=, LogFile=."""
+        return self.has("LogCommand") or self.has("LogFile")
+
+    def _verify_logger(self) -> None:
+        """There is one logger at most, and it has something to read."""
+        for key in ("LogMaxSize", "LogMaxFiles"):
+            if self.has(key) and not self.has("LogFile"):
+                raise self.assignments(key)[-1].error('says how log_file = "…" (LogFile=) is kept, which is not set')
+        if not self.has_logger:
+            return
+        last = self.assignments("LogCommand" if self.has("LogCommand") else "LogFile")[-1]
+        if self.has("LogCommand") and self.has("LogFile"):
+            raise last.error("log_command and log_file exclude each other", "keep one")
+        if self.standard_output:  # which the errors follow, where they do not go elsewhere themselves
+            raise last.error(
+                f"gets nothing: StandardOutput={self.standard_output.kind} sends all output elsewhere",
+                "leave standard_output out, or log_command and log_file",
+            )
 
 
 def _parsed(entry: Entry, parse: Callable[[str], Any]) -> Any:

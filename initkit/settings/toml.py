@@ -115,7 +115,7 @@ def _environment(table: dict[str, Any], key: str, path: str, number: int) -> Ite
 
 def _commands(row: directives.Directive, value: Any, key: str, path: str, number: int) -> Iterator[str]:
     listed = isinstance(value, list)
-    commands = value if listed and all(isinstance(each, list) for each in value) else [value]
+    commands = value if listed and row.kind != "COMMAND" and all(isinstance(each, list) for each in value) else [value]
     for words in commands:
         if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
             raise _wrong(key, words, path, number, f"expected {row.expected}")
