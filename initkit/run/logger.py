@@ -49,6 +49,7 @@ class Logger:
         self.status = 0  # the wait status of the last one
         self.works = False  # whether one has been executed
         self._source = -1
+        self._told = -1  # the pipe that tells whether it is executed
         self._due = INFINITY  # when the next one is started
         self._starts: tuple[float, ...] = ()
         self._said = ""
@@ -111,9 +112,9 @@ class Logger:
         self.kin.renew()
         variables = {"INVOCATION_ID": self.kin.invocation}
         steps = logger.steps(self._service)
-        self.pid, report = spawn(self._service, steps, variables, output=self._output, prepare=self._prepare)
+        self.pid, self._told = spawn(self._service, steps, variables, output=self._output, prepare=self._prepare)
         self.kin.born(self.pid)
-        self._loop.watch(report, lambda: self._read(report))
+        self._loop.watch(self._told, self._read)
 
     def _prepare(self, process: Process) -> None:
         process.pipe = self._source
@@ -121,11 +122,12 @@ class Logger:
         if self._service.log_file:
             process.hooks["open_log"] = self._file
 
-    def _read(self, report: int) -> tuple[Event, ...]:
+    def _read(self) -> tuple[Event, ...]:
         """Whether it is executed, or why not."""
-        text = os.read(report, 4096).decode(errors="replace")
-        self._loop.unwatch(report)
-        os.close(report)
+        text = os.read(self._told, 4096).decode(errors="replace")
+        self._loop.unwatch(self._told)
+        os.close(self._told)
+        self._told = -1
         if not text:
             self.works = True
         elif not self.works:
@@ -136,6 +138,8 @@ class Logger:
         return (Event("exec", to=self._reader),)
 
     def _ended(self, status: int) -> None:
+        if self._told >= 0:
+            self._read()  # why it was not executed
         self.pid, self.status = 0, status
         if self._source < 0 or self._is_over() or (self.failure and not self.works):
             return

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import itertools
 import json
 import os
+import random
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -17,6 +21,7 @@ from pathlib import Path
 import pytest
 
 from initkit import Control
+from initkit.run import client
 
 from .conftest import Place, alive, tool, wait_for
 
@@ -212,27 +217,84 @@ def test_requests_in_pieces_and_requests_that_are_none(resp: tuple[Path, str]) -
 # --- a program and its logger -----------------------------------------------------------------------------------------
 
 
-def test_pipeline(place: Place) -> None:
+@pytest.fixture
+def pipeline(place: Place) -> tuple[Path, Path]:
+    """The settings, and the log."""
     log = place.path / "log"
-    folder = place.example(
-        "pipeline", named={"/opt/pipeline": str(place.path / "pipeline"), "/var/log/pipeline.log": str(log)}
-    )
+    named = {
+        "/opt/pipeline": str(place.path / "pipeline"),
+        "/var/log/pipeline.log": str(log),
+        "/var/lib/pipeline.count": str(place.path / "count"),
+        "/usr/bin/python3": sys.executable,
+    }
+    folder = place.example("pipeline", named=named)
     settings = folder / f"{place.name}.toml"
     (folder / "pipeline.toml").rename(settings)
+    return settings, log
+
+
+def numbers(log: Path) -> list[int]:
+    """Of the lines, all of which must be whole."""
+    found = [re.fullmatch(r"line ([0-9]+)", line) for line in log.read_text().removesuffix("\n").split("\n")]
+    return [int(each[1]) if each else -1 for each in found]
+
+
+def test_pipeline(place: Place, pipeline: tuple[Path, Path]) -> None:
+    settings, log = pipeline
     control = Control(settings) if os.geteuid() == 0 else None
     assert place.run("-m", "initkit", "run", "--daemon", settings).returncode == 0
     wait_for(lambda: log.exists() and "line 3\n" in log.read_text())
-    running = place.processes()
-    names = {Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[1] for pid in running if alive(pid)}
-    assert {b"./program", b"./logger"} <= names
+    shown = place.run("-m", "initkit", "status", settings).stdout
+    assert "pipeline/program" in shown and "pipeline/logger" in shown and "Logger:" in shown
     done = place.run("-m", "initkit", "stop", settings)
     assert (done.returncode, done.stderr) == (0, "")
     assert place.processes() == []
-    lines = [line.split(" ", 1)[1] for line in log.read_text().splitlines()]
-    assert lines == [f"line {number}" for number in range(1, len(lines) + 1)]  # none lost, none split
+    assert numbers(log) == list(range(1, len(numbers(log)) + 1))  # none lost, none split
     if control:
         assert control.status().state == "stopped"
         pid = control.start()
         assert alive(pid)
         assert control.stop()
         assert place.processes() == []
+
+
+def test_pipeline_with_both_killed_again_and_again(place: Place, pipeline: tuple[Path, Path]) -> None:
+    """Fifty times, in any order: no line is lost, none is split, and they are in their order."""
+    settings, log = pipeline
+    folder = settings.with_name(f"{settings.name}.d")
+    folder.mkdir()
+    (folder / "fast.toml").write_text('environment = { PAUSE = "0.001" }\nrestart_sec = 0\n')
+    manager = place.begin("-m", "initkit", "run", "--foreground", settings)
+    dice = random.Random(50)
+    killed = {"mainPid": 0, "loggerPid": 0}
+    last = dict(killed)
+    socket_path = str(place.root / f"{place.name}.sock")
+
+    def another(which: str) -> bool:
+        """Whether one runs that has not been killed yet."""
+        with contextlib.suppress(client.NoManager):
+            found = client.call(socket_path, "Status")["service"][which] or last[which]
+            last[which], before = int(found), last[which]
+            return last[which] != before
+        return False
+
+    wait_for(lambda: log.exists() and len(log.read_bytes()) > 100)
+    for _ in range(50):
+        which = dice.choice(list(killed))
+        wait_for(lambda which=which: another(which))  # type: ignore[misc]
+        time.sleep(dice.random() / 20)
+        os.kill(last[which], signal.SIGKILL)
+        killed[which] += 1
+    before = log.stat().st_size
+    wait_for(lambda: log.stat().st_size > before, "both run again")
+    manager.terminate()
+    assert manager.wait(60) == 0
+    manager.communicate()
+    assert place.processes() == []
+    assert min(killed.values()) > 10
+    found = numbers(log)
+    steps = [after - earlier for earlier, after in itertools.pairwise(found)]
+    assert found[0] == 1
+    assert set(steps) <= {0, 1}
+    assert steps.count(0) <= killed["mainPid"]  # said, and not yet noted down
+    assert found[-1] >= int((place.path / "count").read_text())
