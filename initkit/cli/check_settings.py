@@ -25,7 +25,8 @@ _GIVEN = frozenset((
     "MONITOR_INVOCATION_ID", "MONITOR_UNIT", "REMOTE_ADDR", "REMOTE_PORT", "FDSTORE", "MEMORY_PRESSURE_WATCH",
     "MEMORY_PRESSURE_WRITE", "TRIGGER_UNIT", "TRIGGER_PATH", "SYSTEMD_ACTIVATION_UNIT",
 ))  # fmt: skip
-_COMMANDS = ("ExecCondition", "ExecStartPre", "ExecStart", "ExecStartPost", "ExecReload", "ExecStop", "ExecStopPost")
+_COMMANDS = ("ExecCondition", "ExecStartPre", "ExecStart", "ExecStartPost", "ExecReload", "ExecStop", "ExecStopPost",
+             "LogCommand")  # fmt: skip
 _MADE = ("runtime", "state", "cache", "logs", "configuration")  # directories that the service gets
 
 
@@ -148,6 +149,9 @@ def _paths(service: Service) -> Iterator[Finding]:
     ):
         if stream and stream.target.startswith("/"):
             yield from _target(service, service.assignments(key)[-1], stream.target, read=key == "StandardInput")
+    # The logger is started as the other programs are, behind LogsDirectory= and its kin.
+    if service.log_file and os.path.dirname(service.log_file) not in _own_directories(service):
+        yield from _target(service, service.assignments("LogFile")[-1], service.log_file, read=False)
 
 
 def _target(service: Service, entry: Entry, path: str, *, read: bool) -> Iterator[Finding]:

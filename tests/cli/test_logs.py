@@ -59,6 +59,74 @@ def test_follow_beyond_a_rotation(services: Services) -> None:
         follower.wait(PATIENCE)
 
 
+def test_a_log_that_initkit_keeps(services: Services) -> None:
+    """Lines are found across rotations; -f goes on where they end, and goes along with the next rotation."""
+    log, shown = services.out / "log", services.out / "shown"
+    unit = services.unit(
+        f"ExecStart=/bin/true\nX-Initkit-LogFile={log}\nX-Initkit-LogMaxSize=1K\nX-Initkit-LogMaxFiles=3"
+    )
+    assert initkit(services, "logs", unit).stderr == f"initkit: {log}: is not there yet\n"
+    for number, name in enumerate(("log.2", "log.1", "log")):
+        (services.out / name).write_text("".join(f"line {number}{n}\n" for n in range(3)))
+    every = [f"line {number}{n}" for number in range(3) for n in range(3)]
+    for count in (0, 1, 3, 4, 7, 9, 20):
+        shown_now = initkit(services, "logs", unit, "-n", str(count)).stdout.splitlines()
+        assert shown_now == (every[-count:] if count else [])
+    with shown.open("w") as file:
+        words = [python(), "-m", "initkit", "logs", str(unit), "-f", "-n", "4"]
+        follower = subprocess.Popen(words, env=services.environment(), stdout=file, stderr=subprocess.DEVNULL)
+    try:
+        with log.open("a") as file:
+            file.write("half")
+            file.flush()
+            until(lambda: shown.read_text().splitlines() == [*every[-4:], "half"])
+            file.write(" and half\n")
+        log.rename(f"{log}.1")
+        log.write_text("rotated\n")
+        until(lambda: shown.read_text().splitlines() == [*every[-4:], "half and half", "rotated"])
+    finally:
+        follower.terminate()
+        follower.wait(PATIENCE)
+    assert initkit(services, "logs", unit, "--reopen").returncode == 0  # nobody runs who would have to
+
+
+def test_a_log_directory(services: Services) -> None:
+    """Of s6-log, svlogd and multilog it is known where they write."""
+    folder = services.out / "log"
+    folder.mkdir()
+    unit = services.unit(f"ExecStart=/bin/true\nX-Initkit-LogCommand=/usr/bin/s6-log n5 s4096 {folder}")
+    unknown = initkit(services, "logs", unit)
+    assert unknown.returncode == 1
+    assert f" /usr/bin/s6-log n5 s4096 {folder}: where that keeps it is not known\n" in unknown.stderr
+    (folder / "@400000006b01b99133b7920f.s").write_text("old\n")
+    (folder / "@400000006b01b98033b7920f.s").write_text("older\n")
+    (folder / "current").write_text("new\n")
+    assert initkit(services, "logs", unit).stdout == "older\nold\nnew\n"
+    assert initkit(services, "logs", unit, "-n2").stdout == "old\nnew\n"
+    refused = initkit(services, "logs", unit, "--reopen")
+    assert (refused.returncode, "--whom=logger" in refused.stderr) == (1, True)
+
+
+def test_reopening(services: Services) -> None:
+    log = services.out / "log"
+    unit = services.unit(f"ExecStart=/bin/sleep 1000\nX-Initkit-LogFile={log}")
+    assert initkit(services, "start", unit).returncode == 0
+    until(log.exists)
+    log.rename(f"{log}.1")
+    assert initkit(services, "logs", unit, "--reopen").returncode == 0
+    until(log.exists)
+    main, logger = (
+        next(line for line in initkit(services, "status", unit).stdout.splitlines() if f"{name}:" in line).split()[-1]
+        for name in ("Main PID", "Logger")
+    )
+    assert initkit(services, "kill", unit, "--whom=logger", "-s", "KILL").returncode == 0
+    until(lambda: not os.path.exists(f"/proc/{logger}"))
+    assert os.path.exists(f"/proc/{main}")
+    assert initkit(services, "stop", unit).returncode == 0
+    refused = initkit(services, "kill", unit, "--whom=logger")
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+
+
 @pytest.mark.parametrize("kind", ["null", "tty"])
 def test_what_nobody_keeps(services: Services, kind: str) -> None:
     shown = initkit(services, "logs", services.unit(f"ExecStart=/bin/true\nStandardOutput={kind}"))

@@ -63,7 +63,8 @@ GOOD = [
     "environment = { A = 1, B = \"x\" }", 'environment = ["A=1"]', 'restart = ""', "limit_nofile = 5",
     "private_tmp = true", 'private_tmp = "yes"', "condition_first_boot = true", "memory_max = 100",
     "[initkit]\nsettle_sec = 3", '[sysv]\ndefault_start = "2"', "restrict_namespaces = true",
-    'cpu_affinity = [0, "1-2"]',
+    'cpu_affinity = [0, "1-2"]', '[initkit]\nlog_command = ["/bin/logger", "-t", "a b"]',
+    '[initkit]\nlog_file = "/var/log/a"\nlog_max_size = "10M"\nlog_max_files = 3',
 ]  # fmt: skip
 BAD = [
     'exec_strat = ["/bin/a"]', 'exec_start = "/bin/a"', "exec_start = [1]", "nice = 50", "nice = true", "umask = 27",
@@ -71,6 +72,7 @@ BAD = [
     "description = 5", "environment = { A = [1] }", 'environment = { "A B" = "x" }', "working_directory = []x",
     "[initkit]\nnothing = 3", '[Service]\nUser = "x"', "restart_sec = -1", "after = 5", "user = { a = 1 }",
     'io_scheduling_class = "x"', 'restart_mode = "x"', "[initkit]\nsettle_sec = true",
+    '[initkit]\nlog_command = "logger"', '[initkit]\nlog_command = [["logger"]]', "[initkit]\nlog_file = 5",
 ]  # fmt: skip
 
 
