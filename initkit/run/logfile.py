@@ -53,36 +53,30 @@ class LogFile:
         _signal.signal(_signal.SIGHUP, self._hang_up)
         for number in (_signal.SIGTERM, _signal.SIGINT):
             _signal.signal(number, self._end)
-        ready = select.poll()
-        ready.register(wakeup, select.POLLIN)
-        ready.register(0, select.POLLIN)
-        pause = 0.0  # after a failure
+        told = select.poll()
+        told.register(wakeup, select.POLLIN)
+        both = select.poll()
+        both.register(wakeup, select.POLLIN)
+        both.register(0, select.POLLIN)
+        pause = 0.0  # after a failure: what comes waits so long, and nobody looks at it
         while self._left != 0:
-            if pause:
-                ready.unregister(0)
-                found = ready.poll(pause * 1000)
-                ready.register(0, select.POLLIN)
-            else:
-                found = ready.poll()
+            found = told.poll(pause * 1000) if pause else both.poll()
             if any(fd == wakeup for fd, _ in found):
                 os.read(wakeup, 4096)
                 self._open_anew_if_asked()
-            if found and all(fd == wakeup for fd, _ in found):
+                pause = 0.0
                 continue
             try:
-                moved = self._move()
+                if self._move() == 0:
+                    return
+                pause = 0.0
             except BlockingIOError:
-                continue
+                pass
             except OSError as fault:
                 self._complain(fault, "what comes waits in the pipe")
-                if self._left > 0:
-                    return
                 pause = min(pause * 2 or _FIRST, _LAST)
-                continue
-            if moved == 0:
-                return
-            pause = 0.0
-            self._left = max(0, self._left - moved) if self._left > 0 else self._left
+                if self._left > 0:
+                    return  # the next one may be luckier
 
     def _hang_up(self, number: int, frame: object) -> None:
         self._asked = True
@@ -96,17 +90,21 @@ class LogFile:
     def _move(self) -> int:
         """Move some of what is there; 0 when no more will come."""
         size = os.lseek(self._fd, 0, os.SEEK_END)  # also when somebody has truncated it
-        most = _CHUNK if self._left < 0 else min(_CHUNK, self._left)
-        moved_away = self._leaving or self._is_elsewhere()
-        if (moved_away or self._is_full(size)) and time.monotonic() >= self._not_before:
-            if not (self._ends_line(size) or self._extra >= LONGEST):
-                count = os.splice(0, self._fd, min(most, self._rest_of_line()))
+        elsewhere = self._leaving or self._is_elsewhere()
+        if (elsewhere or self._is_full(size)) and time.monotonic() >= self._not_before:
+            if not self._ends_line(size) and self._extra < LONGEST:
+                count = self._splice(self._rest_of_line())
                 self._extra += count
                 return count
-            self._leave(rotate=not moved_away)
+            self._leave(rotate=not elsewhere)
             size = os.lseek(self._fd, 0, os.SEEK_END)
-        room = self._max_size - size
-        count = os.splice(0, self._fd, min(most, room) if self._max_size != UNLIMITED and room > 0 else most)
+        return self._splice(_CHUNK if self._is_full(size) or self._max_size == UNLIMITED else self._max_size - size)
+
+    def _splice(self, most: int) -> int:
+        left = self._left  # SIGTERM may come at any moment
+        count = os.splice(0, self._fd, most if left < 0 else min(most, left))
+        if left > 0:
+            self._left = left - count
         if self._fault and count and time.monotonic() >= self._not_before:
             self._say(f"{self._path} is written again")
             self._fault = ""

@@ -131,6 +131,25 @@ def test_the_runner_of_an_instance(tmp_path: Path) -> None:
     assert f"\nExecStart=initkit run {tmp_path}/app@one.toml --foreground\n" in text
 
 
+@pytest.mark.parametrize("logger", ['log_file = "/var/log/app"', 'log_command = ["logger", "-t", "app"]'])
+def test_a_logger_needs_the_runner(tmp_path: Path, logger: str) -> None:
+    """And nothing else does: all other settings stay systemd's own."""
+    settings = f'exec_start = ["/bin/true"]\nuser = "daemon"\nrestart = "always"\n[initkit]\n{logger}\n'
+    service = written("app.toml", settings, tmp_path)
+    found = {key: each.how for key, each in systemd.support(service).items()}
+    key = "LogFile" if "file" in logger else "LogCommand"
+    assert found == {"ExecStart": NATIVE, "User": NATIVE, "Restart": NATIVE, key: RUNNER}
+    text = unit(service)
+    assert f"\nExecStart=initkit run {tmp_path}/app.toml --foreground\n" in text
+    assert f"\nX-Initkit-{key}=" in text
+    with pytest.raises(SettingsError, match=f"a unit cannot keep {key}="):
+        unit(service, runner=False)
+    assert "\nExecStart=/bin/true\n" in unit(service, allow_loss=frozenset((key,)))
+    below = written("app.toml", f'exec_start = ["/bin/true"]\nroot_directory = "/srv"\n[initkit]\n{logger}\n', tmp_path)
+    with pytest.raises(SettingsError, match="--allow-loss names"):
+        unit(below)
+
+
 def test_a_callable_needs_the_runner(tmp_path: Path) -> None:
     service = written("app.toml", '[initkit]\ncallable = "package.module:main"\n', tmp_path)
     assert systemd.support(service)["Callable"].how == RUNNER

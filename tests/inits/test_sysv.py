@@ -219,12 +219,12 @@ def test_unknown_key_in_the_table(tmp_path: Path) -> None:
         ("TimeoutAbortSec=3", RUNNER), ("TimeoutStopFailureMode=abort", RUNNER),
         ("TimeoutStartFailureMode=terminate", SCRIPT), ("GuessMainPID=no", SCRIPT), ("FailureAction=exit", RUNNER),
         ("FailureAction=reboot", "none"), ("FailureAction=none", SCRIPT), ("StartLimitAction=exit-force", "none"),
-        ("X-Other=1", "native"),
+        ("X-Other=1", "native"), ("X-Initkit-LogCommand=/bin/logger", RUNNER), ("X-Initkit-LogFile=/log", RUNNER),
     ],
 )  # fmt: skip
 def test_support(line: str, how: str, tmp_path: Path) -> None:
     (tmp_path / "app.service").write_text(f"[Service]\nExecStart=/bin/app\n{line}\n")
-    found = sysv.support(load(str(tmp_path / "app.service")))[line.partition("=")[0]]
+    found = sysv.support(load(str(tmp_path / "app.service")))[line.partition("=")[0].removeprefix("X-Initkit-")]
     assert found.how == how and found.reason
 
 

@@ -55,6 +55,31 @@ def test_a_callable(machine: Machine) -> None:
     assert machine.read("/run/worker/ended") == "success 7\n"
 
 
+def test_a_logger(machine: Machine) -> None:
+    """systemd looks after the program, a small process beside it after the logger; both have the last word."""
+    machine.write(
+        "/srv/talk", "exec 2>/dev/null\ntrap 'echo bye; exit 0' TERM\nseq 1000\nwhile :; do sleep 0.1; done\n"
+    )
+    machine.write(
+        "/etc/initkit/talker.toml",
+        'exec_start = ["/bin/sh", "/srv/talk"]\nuser = "daemon"\nlogs_directory = ["talker"]\nrestart = "always"\n'
+        '[initkit]\nlog_file = "/var/log/talker/log"\nlog_max_size = "1K"\n',
+    )
+    install_unit(machine, "talker")
+    machine.run("systemctl", "start", "talker")
+    log = ("initkit", "logs", "talker", "-n", "3")
+    wait_until(lambda: machine.run(*log, check=False).stdout == "998\n999\n1000\n", what="the output")
+    main = show(machine, "talker", "MainPID")
+    assert machine.pids()[int(main)] == "/bin/sh /srv/talk"
+    (logger,) = (pid for pid, words in machine.pids().items() if words.startswith("initkit: logger of"))
+    assert machine.run("ps", "-o", "user=", "-p", str(logger)).stdout.strip() == "daemon"
+    machine.run("kill", "-9", str(logger))
+    machine.run("systemctl", "stop", "talker")
+    assert show(machine, "talker", "Result") == "success"
+    assert machine.run(*log).stdout == "999\n1000\nbye\n"
+    assert not [words for words in machine.pids().values() if words.startswith("initkit")]
+
+
 @pytest.mark.parametrize("option", ["", "--foreground"])
 @pytest.mark.parametrize("type", ["simple", "exec", "notify"])
 def test_systemd_is_recognised(machine: Machine, type: str, option: str) -> None:

@@ -274,13 +274,15 @@ def test_processes_that_are_meant_to_stay_are_read_still(logged: Logged) -> None
 
 def test_logger_with_processes_of_its_own(logged: Logged) -> None:
     """They are not the service's: nobody ends them before they have read."""
+    said = logged.services.out / "said"
     logger = logged.services.script(
-        f"while read -r line; do echo \"$line\"; done | (trap '' TERM; sleep 0.2; cat >> {logged.log})"
+        f"while read -r line; do echo \"$line\"; done | (trap '' TERM; sleep 0.5; cat >> {logged.log})"
     )
-    program = logged.services.script("seq 10; exec sleep 1000")
+    program = logged.services.script(f"seq 10; touch {said}; exec sleep 1000")
     unit = logged.unit(program, logger)
     running = logged.services.foreground(unit)
-    until(lambda: logged.status(unit)["state"] == "active")
+    until(said.exists)
+    until(lambda: any(each["command"] == "sleep 0.5" for each in logged.status(unit).get("processes", ())))
     os.kill(logged.logger(unit), signal.SIGKILL)  # what its children have is theirs
     finish(running)
     assert lines(logged.log) == [str(number) for number in range(1, 11)]
@@ -288,9 +290,11 @@ def test_logger_with_processes_of_its_own(logged: Logged) -> None:
 
 
 def test_signal_to_the_logger(logged: Logged) -> None:
-    logger = logged.services.script(
-        f"trap 'echo hup >> {logged.log}' HUP; echo up >> {logged.log}; while read -r line; do :; done"
+    logger = logged.services.python(
+        "import signal\ndef say(text):\n    with open(sys.argv[1], 'a') as file:\n        file.write(text + '\\n')\n"
+        "signal.signal(signal.SIGHUP, lambda *_: say('hup'))\nsay('up')\nwhile os.read(0, 1000):\n    pass"
     )
+    logger = f"{logger} {logged.log}"
     unit = logged.unit("/bin/sleep 1000", logger)
     running = logged.services.foreground(unit)
     until(lambda: lines(logged.log) == ["up"])
@@ -328,7 +332,7 @@ def test_loggers_of_others(logged: Logged, program: str, words: str, kept: str) 
     files = [*sorted(folder.glob(kept)), folder / "current"]
     assert len(files) > 1
     assert "".join(file.read_text() for file in files).split() == [str(number) for number in range(1, 1501)]
-    assert not logged.services.started()
+    until(lambda: not logged.services.started())
 
 
 # --- log_file ---------------------------------------------------------------------------------------------------------
