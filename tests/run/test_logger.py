@@ -203,12 +203,13 @@ def test_pipe_outlives_the_service_and_the_logger(logged: Logged) -> None:
 
 def test_what_is_in_the_pipe_is_not_lost(logged: Logged) -> None:
     """Also when the logger dies while the service is being stopped."""
+    said = logged.services.out / "said"
     gate = logged.services.folder / "gate"
     logger = logged.services.python(f"while not os.path.exists({str(gate)!r}):\n    time.sleep(0.01)\n{_EXACT}")
-    program = logged.services.script("seq 1000; exec sleep 1000")
+    program = logged.services.script(f"seq 1000; touch {said}; exec sleep 1000")
     unit = logged.unit(program, f"{logger} {logged.log}")
     running = logged.services.foreground(unit)
-    until(lambda: logged.status(unit)["state"] == "active")
+    until(said.exists)
     first = logged.logger(unit)
     running.send_signal(signal.SIGTERM)
     until(lambda: logged.status(unit)["mainPid"] is None)
