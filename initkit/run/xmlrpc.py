@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import xmlrpc.client
-from xml.parsers import expat
-
-from initkit.run import supervisor
+from initkit.run import supervisor, xmlvalues
 from initkit.run.api import EVERYTHING, NOTHING, Fault, Violation, one_of, refreshed
 from initkit.run.connection import REQUEST
 from initkit.run.supervisor import Answer, CallError
@@ -149,8 +146,8 @@ class Conversation:
 
     def _call(self, body: bytes, *, keep: bool) -> None:
         try:
-            method, arguments = _parsed(body)
-        except Exception:  # the parser and the library have many ways to say that it is no XML-RPC
+            method, arguments = xmlvalues.read(body)
+        except ValueError:
             self._respond(400, b"400 expected XML-RPC\n", keep=False)
             return
         if self._connection.rights != EVERYTHING and not _reads(method):
@@ -211,49 +208,5 @@ def _reads(method: str) -> bool:
     return method in _READING or (space == "supervisor" and supervisor.reads(name))
 
 
-def _parsed(body: bytes) -> tuple[str, tuple[Any, ...]]:
-    """A call's method and arguments. A document type declaration, where entities grow, is refused whatever it says."""
-    target = xmlrpc.client.Unmarshaller()
-    parser = expat.ParserCreate()
-    parser.StartElementHandler = target.start
-    parser.EndElementHandler = target.end
-    parser.CharacterDataHandler = target.data
-    parser.StartDoctypeDeclHandler = _refuse
-    target.xml("", None)  # what comes is decoded
-    parser.Parse(body, True)
-    arguments = target.close()
-    method = target.getmethodname()
-    if not isinstance(method, str):
-        raise ValueError("expected a method call")
-    return method, arguments
-
-
-def _refuse(*about: object) -> None:
-    raise ValueError("expected no document type declaration")
-
-
 def _written(result: object) -> bytes:
-    if isinstance(result, Exception):
-        code, text = supervisor.code_of(result)
-        written = xmlrpc.client.dumps(xmlrpc.client.Fault(code, _plain(text)), methodresponse=True)
-    else:
-        written = xmlrpc.client.dumps((_plain(result),), methodresponse=True)
-    return written.encode("utf-8")
-
-
-def _plain(value: Any) -> Any:
-    """A value as XML-RPC can hold it: integers of 32 bits, no None, no control characters."""
-    if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items() if each is not None}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    if isinstance(value, str):
-        return "".join(char if _is_xml(char) else "\N{REPLACEMENT CHARACTER}" for char in value)
-    if isinstance(value, int) and not isinstance(value, bool) and not -(1 << 31) <= value < 1 << 31:
-        return float(value)
-    return value
-
-
-def _is_xml(char: str) -> bool:
-    """https://www.w3.org/TR/xml/#charsets"""
-    return char in "\t\n\r" or " " <= char < "\ud800" or "\ue000" <= char <= "\ufffd" or char > "\uffff"
+    return xmlvalues.fault(*supervisor.code_of(result)) if isinstance(result, Exception) else xmlvalues.response(result)
