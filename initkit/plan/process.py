@@ -301,11 +301,9 @@ def _open(fd: int, stream: Stream, process: Process) -> int:
 
         return log.open_stream(process.service, process.service.syslog_identifier)
     if stream.kind in ("file", "append", "truncate"):
-        create = os.O_RDONLY if fd == 0 else os.O_WRONLY | os.O_CREAT
-        extra = {"append": os.O_APPEND, "truncate": os.O_TRUNC}.get(stream.kind, 0)
         old = os.umask(process.service.umask)
         try:
-            return os.open(stream.target, create | extra | os.O_NOCTTY | os.O_CLOEXEC, 0o666)
+            return os.open(stream.target, open_flags(fd, stream) | os.O_CLOEXEC, 0o666)
         except PermissionError:
             if not _is_open(fd, stream.target):
                 raise
@@ -317,6 +315,12 @@ def _open(fd: int, stream: Stream, process: Process) -> int:
     if stream.kind == "null":
         return os.open(os.devnull, (os.O_RDONLY if fd == 0 else os.O_WRONLY) | os.O_CLOEXEC)
     raise ValueError(f"{stream.kind} is not available without systemd")
+
+
+def open_flags(fd: int, stream: Stream) -> int:
+    """open(2)'s, for a stream that is a file."""
+    create = os.O_RDONLY if fd == 0 else os.O_WRONLY | os.O_CREAT
+    return create | os.O_NOCTTY | {"append": os.O_APPEND, "truncate": os.O_TRUNC}.get(stream.kind, 0)
 
 
 def _is_open(fd: int, path: str) -> bool:
@@ -349,11 +353,14 @@ class Exec(Step):
     command: Command
 
     def apply(self, process: Process) -> None:
+        os.execve(*self.arguments(process))
+
+    def arguments(self, process: Process) -> tuple[bytes, tuple[bytes, ...], dict[bytes, bytes]]:
+        """execve(2)'s: whatever the locale is, and bytes that are not UTF-8 as they were written."""
         path = search(self.command.path)
         argv = self.command.argv(process.environment)
-        # Whatever the locale is, and bytes that are not UTF-8 as they were written.
         environment = {_encoded(name): _encoded(value) for name, value in process.environment.items()}
-        os.execve(path.encode(), tuple(map(_encoded, argv)), environment)
+        return path.encode(), tuple(map(_encoded, argv)), environment
 
 
 def _encoded(text: str) -> bytes:

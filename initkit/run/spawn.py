@@ -50,6 +50,14 @@ def spawn(
         os._exit(status)
 
 
+def blank(service: Service, variables: Mapping[str, str], output: int | None) -> Process:
+    """A program's process before its first step."""
+    process = Process(service)
+    process.environment = {**base_environment(service), **variables}
+    process.default_output, process.file_limit = output, descriptors.of_programs
+    return process
+
+
 def _child(
     service: Service,
     steps: tuple[Step, ...],
@@ -59,14 +67,12 @@ def _child(
     told: int,
     prepare: Callable[[Process], None] | None,
 ) -> int:
-    process = Process(service)
-    process.environment = {**base_environment(service), **variables}
+    process = blank(service, variables, output)
     if fds:
         process.environment["LISTEN_PID"] = str(os.getpid())
     if "WATCHDOG_USEC" in variables:
         process.environment["WATCHDOG_PID"] = str(os.getpid())
-    process.fds, process.file_limit = fds, descriptors.of_programs
-    process.default_output = output
+    process.fds = fds
     process.private_fds = (told,) if output is None or output < 3 else (told, output)
     if prepare:
         prepare(process)

@@ -11,6 +11,7 @@ from initkit.run.hearing import STOP
 from initkit.run.life import Life, kind_of
 from initkit.run.loop import Loop
 from initkit.run.perform import listen_fds
+from initkit.run.quickspawn import keep_private
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def supervise(
 
     try:
         kernel.become_subreaper()
+        keep_private(fds)
         kin = _kin(service)
         signals = (*STOP, _signal.SIGHUP, _signal.SIGUSR1, _signal.SIGUSR2, _signal.SIGQUIT)
         loop = Loop(signals, kin.roll.owners if kin else None)

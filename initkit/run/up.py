@@ -16,6 +16,7 @@ from initkit.run.launch import open_standard_streams
 from initkit.run.life import kind_of
 from initkit.run.loop import Loop
 from initkit.run.prefix import Output, labels
+from initkit.run.quickspawn import keep_private
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def up(services: Sequence[Service], name: str) -> int:
 
     try:
         kernel.become_subreaper()
+        keep_private(())
         return _up(services, ordered, name)
     except OSError as fault:
         about = f"{fault.filename}: " if fault.filename else ""

@@ -215,8 +215,7 @@ def test_process_that_nobody_can_tell_the_service_of(up: Up) -> None:
     leaving = f"setsid env -i sh -c '{stray} & exit 0'; exec sleep 1000"
     up.add("a", f"ExecStart={up.services.script(leaving)}")
     running = up.start()
-    until(file.exists)
-    until(lambda: Path(f"/proc/{lines(file)[0]}/comm").read_text() == "sleep\n")
+    until(lambda: file.exists() and Path(f"/proc/{file.read_text().strip()}/comm").read_text() == "sleep\n")
     status, _, err = finish(running)
     assert status == 0
     assert re.fullmatch(r"initkit: sleep\[\d+\] of no service known: killed\n", err)
