@@ -212,6 +212,6 @@ class IoScheduling(Step):
         return Shell(prefix=f"ionice -c {self.io_class}{levels}")
 
     def apply(self, process: Process) -> None:
-        from initkit.plan import kernel
+        from initkit.plan import libc
 
-        kernel.set_io_priority(self.io_class, self.priority)
+        libc.set_io_priority(self.io_class, self.priority)

@@ -13,7 +13,7 @@ import os
 import select
 import time
 
-from initkit.plan import kernel
+from initkit.plan import libc
 from initkit.settings.values import UNLIMITED
 
 TYPE_CHECKING = False
@@ -47,7 +47,7 @@ class LogFile:
     def run(self) -> None:
         """Keep what comes: to its end, or on SIGTERM to what is there by then. SIGHUP opens the file anew."""
         gc.disable()  # there are no cycles here, and a look for them would write to memory shared with the parent
-        kernel.set_title(f"initkit: logger of {self._path}")
+        libc.set_title(f"initkit: logger of {self._path}")
         wakeup, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         _signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
         _signal.signal(_signal.SIGHUP, self._hang_up)
@@ -114,7 +114,7 @@ class LogFile:
         """How many bytes are there to the end of the line: seen in a copy, which leaves them in the pipe."""
         self._copy = self._copy or os.pipe2(os.O_CLOEXEC)
         seen, sink = self._copy
-        count = kernel.tee(0, sink, LONGEST - self._extra)
+        count = libc.tee(0, sink, LONGEST - self._extra)
         data = os.read(seen, count) if count else b""
         return data.find(b"\n") + 1 or count
 
