@@ -1,14 +1,12 @@
-"""What a start costs, beside a bare interpreter and initkit's peers.
-
-    python tests/bench/start.py [ROUNDS]
-
-Makes a virtual environment with the wheel of this checkout and the `bench` extra (python-daemon, zdaemon), and prints
-medians of interleaved runs, each as a ratio to `python -c pass` of the same interpreter.
-"""
+"""Where everything that is measured lives: a folder, an environment of Python's with all peers, a program to look
+after, and the end of every process that was started."""
 
 from __future__ import annotations
 
+import ctypes
 import os
+import resource
+import select
 import shutil
 import signal
 import subprocess
@@ -16,25 +14,29 @@ import sys
 import tempfile
 import time
 import venv
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from glob import glob
 from pathlib import Path
-from statistics import median
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-PATIENCE = 10.0
-
-_PYTHON_DAEMON = """
-import sys, time
-import daemon, daemon.pidfile
-with daemon.DaemonContext(pidfile=daemon.pidfile.PIDLockFile(sys.argv[1])):
-    time.sleep(1000)
-"""
-_ZDAEMON = """
-<runner>
-  program /bin/sleep 1000
-  socket-name {folder}/zdsock
-  directory {folder}
-</runner>
+PATIENCE = 60.0
+_PR_SET_CHILD_SUBREAPER = 36
+_STAMP = 8  # bytes of one
+#: Takes down when it begins, and waits for a signal. Static, so that little of what is measured is its own.
+_PROGRAM = r"""
+#include <fcntl.h>
+#include <time.h>
+#include <unistd.h>
+int main(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    long long stamp = now.tv_sec * 1000000000LL + now.tv_nsec;
+    int fd = open(STAMPS, O_WRONLY | O_APPEND);
+    if (write(fd, &stamp, sizeof stamp) != sizeof stamp) return 1;
+    close(fd);
+    for (;;) pause();
+}
 """
 
 
@@ -43,111 +45,216 @@ def environment() -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "LANG": "C.UTF-8"}
 
 
-def prepare(folder: Path) -> Path:
-    """A virtual environment with everything that is measured; its bin folder."""
-    place = folder / "venv"
-    venv.create(place, with_pip=True)
-    pip = [place / "bin/python", "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
-    copy = folder / "checkout"
-    shutil.copytree(CHECKOUT, copy, ignore=shutil.ignore_patterns(".git", ".*_cache", "__pycache__"))
-    more = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    subprocess.run([*pip, f"{copy}[bench]"], check=True, env=more)
-    return place / "bin"
+def until(condition: Callable[[], object], what: str, pause: float = 0.002) -> None:
+    """Wait for a condition.
 
-
-def seconds(command: list[str | Path]) -> float:
-    """How long a command takes to its end."""
-    before = time.perf_counter()
-    subprocess.run(command, check=True, env=environment(), stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
-    return time.perf_counter() - before
-
-
-def until_file(command: list[str | Path], path: Path, end: Callable[[], None]) -> float:
-    """How long it takes from a command's start until a file is there with something in it; then `end` is called."""
-    path.unlink(missing_ok=True)
-    before = time.perf_counter()
-    process = subprocess.Popen(
-        command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL
-    )
-    while not (path.exists() and (path.is_socket() or path.stat().st_size)):
-        if time.perf_counter() - before > PATIENCE:
-            raise TimeoutError(f"{path} is not there after {PATIENCE:g} s: {command}")
-        time.sleep(0.0002)  # leaves the processor to what is measured
-    taken = time.perf_counter() - before
-    process.wait()
-    end()
-    return taken
-
-
-def kill_named(path: Path) -> None:
-    """End the daemon whose pid is in a file, and see it gone."""
-    pid = int(path.read_text().split()[0])
-    os.kill(pid, signal.SIGTERM)
+    Raises:
+        TimeoutError: when it has not come true within PATIENCE.
+    """
     end = time.monotonic() + PATIENCE
-    while Path(f"/proc/{pid}").exists() and "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text():
+    while not condition():
         if time.monotonic() > end:
-            raise TimeoutError(f"{pid} does not end")
-        time.sleep(0.001)
-    path.unlink(missing_ok=True)
+            raise TimeoutError(f"not within {PATIENCE:g} s: {what}")
+        time.sleep(pause)
 
 
-def measures(folder: Path, bin_folder: Path) -> dict[str, Callable[[], float]]:
-    """What is measured: a name, and a function that does it once."""
-    python, initkit = bin_folder / "python", bin_folder / "initkit"
-    unit, toml, daemon = folder / "true.service", folder / "true.toml", folder / "sleeper.service"
-    unit.write_text("[Service]\nExecStart=/bin/true\n")
-    toml.write_text('exec_start = ["/bin/true"]\n')
-    pid_file, peer_file = folder / "sleeper.pid", folder / "peer.pid"
-    daemon.write_text(
-        f"[Service]\nExecStart=/bin/sleep 1000\nPIDFile={pid_file}\nStandardOutput=null\nX-Initkit-SettleSec=1ms\n"
-    )
-    peer, config = folder / "peer.py", folder / "zdaemon.conf"
-    peer.write_text(_PYTHON_DAEMON)
-    config.write_text(_ZDAEMON.format(folder=folder))
-    zdaemon: list[str | Path] = [bin_folder / "zdaemon", "-C", config]
+class Place:
+    """A folder for everything, and the processes; nothing is left of either when it is left."""
 
-    def stop_zdaemon() -> None:
-        subprocess.run([*zdaemon, "stop"], check=True, env=environment(), stdout=subprocess.DEVNULL)
+    def __init__(self, bin_folder: Path | None) -> None:
+        self._given = bin_folder
+        self._names: set[str] = set()
 
-    return {
-        "python -c pass": lambda: seconds([python, "-c", "pass"]),
-        "initkit run true.service": lambda: seconds([initkit, "run", unit, "--foreground"]),
-        "initkit run true.toml": lambda: seconds([initkit, "run", toml, "--foreground"]),
-        "python -m initkit run true.service": lambda: seconds([python, "-m", "initkit", "run", unit, "--foreground"]),
-        "initkit run --daemon, to its PID file": lambda: until_file(
-            [initkit, "run", daemon, "--daemon"], pid_file, lambda: kill_named(pid_file)
-        ),
-        "initkit run --daemon, to its return": lambda: _returned([initkit, "run", daemon, "--daemon"], pid_file),
-        "python-daemon, to its PID file": lambda: until_file(
-            [python, peer, peer_file], peer_file, lambda: kill_named(peer_file)
-        ),
-        "zdaemon start, to its socket": lambda: until_file([*zdaemon, "start"], folder / "zdsock", stop_zdaemon),
-    }
+    def __enter__(self) -> Place:
+        # Daemons become our children: so they are found, and ended, whoever has started them.
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        self.folder = Path(tempfile.mkdtemp(prefix="initkit-bench-"))
+        try:
+            self.folder.chmod(0o755)
+            self.stamps_file = self.folder / "stamps"
+            self.program = self._compiled()
+            self.bin = self._given or self._installed()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *about: object) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self.end_all()
+        for name in self._names:
+            for path in (self.runtime / "initkit").glob(f"{name}.*"):
+                path.unlink(missing_ok=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _compiled(self) -> Path:
+        source, program = self.folder / "program.c", self.folder / "program"
+        source.write_text(_PROGRAM)
+        stamps = f'-DSTAMPS="{self.stamps_file}"'
+        subprocess.run(["cc", "-O2", "-static", stamps, "-o", program, source], check=True)
+        return program
+
+    def _installed(self) -> Path:
+        """A virtual environment with the wheel of this checkout and the `bench` extra; its bin folder."""
+        made = self.folder / "venv"
+        venv.create(made, with_pip=True)
+        copy = self.folder / "checkout"
+        shutil.copytree(CHECKOUT, copy, ignore=shutil.ignore_patterns(".git", ".*_cache", ".venv", "__pycache__"))
+        more = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        pip = [made / "bin/python", "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
+        subprocess.run([*pip, f"{copy}[bench]"], check=True, env=more)
+        return made / "bin"
+
+    def tool(self, name: str) -> str:
+        """The path of a program that is measured, "" where it is not installed."""
+        return shutil.which(name, path=f"{self.bin}:{os.environ['PATH']}:/usr/sbin:/sbin") or ""
+
+    @property
+    def runtime(self) -> Path:
+        """Where initkit's managers have their sockets."""
+        return Path("/run" if os.geteuid() == 0 else os.environ["XDG_RUNTIME_DIR"])
+
+    def name(self, what: str) -> str:
+        """A name for a service of initkit's that nobody else has."""
+        name = f"bench{os.getpid()}-{what}"
+        self._names.add(name)
+        return name
+
+    def fresh(self, name: str) -> Path:
+        """An empty folder."""
+        path = self.folder / name
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir()
+        return path
+
+    # --- processes ------------------------------------------------------------------------------------------------
+
+    def begin(self, command: Sequence[str | Path], **more: str) -> subprocess.Popen[bytes]:
+        """Start something that goes on."""
+        log = (self.folder / "log").open("ab")
+        with log:
+            return subprocess.Popen(
+                command, env={**environment(), **more}, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+
+    def run(self, command: Sequence[str | Path], *, check: bool = True) -> float:
+        """Run something to its end: how many seconds it took."""
+        before = time.perf_counter()
+        status = self.begin(command).wait(PATIENCE)
+        taken = time.perf_counter() - before
+        if check and status:
+            said = (self.folder / "log").read_text(errors="replace").splitlines()[-5:]
+            raise RuntimeError(f"{command} ended with {status}: {said}")
+        return taken
+
+    def left(self) -> list[int]:
+        """All descendants that live."""
+        below: dict[int, list[int]] = {}
+        for pid, parent, state in processes():
+            if state not in "ZX":
+                below.setdefault(parent, []).append(pid)
+        found = list(below.get(os.getpid(), []))
+        for pid in found:
+            found += below.get(pid, [])
+        return found
+
+    def programs(self) -> list[int]:
+        """Those of them that are the program that is looked after."""
+        return [pid for pid in self.left() if executable(pid) == str(self.program)]
+
+    def managers(self) -> list[int]:
+        """Those of them that are not."""
+        return [pid for pid in self.left() if executable(pid) != str(self.program)]
+
+    def end_all(self) -> None:
+        """End every descendant: ours, and those that have become ours."""
+        number = signal.SIGTERM
+        deadline = time.monotonic() + 5
+        while left := self.left():
+            for pid in left:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, number)
+            time.sleep(0.02)
+            _reap()
+            if time.monotonic() > deadline:
+                number = signal.SIGKILL
+        _reap()
+
+    # --- when programs began --------------------------------------------------------------------------------------
+
+    def forget_stamps(self) -> None:
+        """Nothing has begun."""
+        self.stamps_file.write_bytes(b"")
+
+    def stamps(self, count: int) -> list[float]:
+        """When programs have begun (`time.monotonic`), as soon as so many have."""
+        until(lambda: self.stamps_file.stat().st_size >= count * _STAMP, f"{count} programs")
+        data = self.stamps_file.read_bytes()
+        return [int.from_bytes(data[at : at + _STAMP], sys.byteorder) / 1e9 for at in range(0, len(data), _STAMP)]
 
 
-def _returned(command: list[str | Path], pid_file: Path) -> float:
-    taken = seconds(command)
-    kill_named(pid_file)
-    return taken
+def _reap() -> None:
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
-def main(rounds: int) -> None:
-    """Measure, and print the table."""
-    with tempfile.TemporaryDirectory(prefix="initkit-bench-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        todo = measures(folder, prepare(folder))
-        for measure in todo.values():  # warm, and bytecode written
-            measure()
-        times: dict[str, list[float]] = {name: [] for name in todo}
-        for _ in range(rounds):
-            for name, measure in todo.items():
-                times[name].append(measure())
-    bare = median(times["python -c pass"])
-    print(f"{'':<40} {'median':>8} {'ratio':>6}   of {rounds} interleaved runs")
-    for name, found in times.items():
-        print(f"{name:<40} {median(found) * 1000:>5.1f} ms {median(found) / bare:>6.2f}")
+def processes() -> Iterator[tuple[int, int, str]]:
+    """Everybody's pid, parent and state: proc(5)."""
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                fields = Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].split()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            yield int(name), int(fields[1]), fields[0]
 
 
-if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 40)
+def executable(pid: int) -> str:
+    """What a process runs, "" when it is gone."""
+    try:
+        return os.readlink(f"/proc/{pid}/exe")
+    except OSError:
+        return ""
+
+
+def memory(pids: Sequence[int]) -> tuple[float, float]:
+    """RSS and PSS of these processes together, in MiB."""
+    rss = pss = 0
+    for pid in pids:
+        for line in _lines(Path(f"/proc/{pid}/smaps_rollup")):
+            if line.startswith("Rss:"):
+                rss += int(line.split()[1])
+            elif line.startswith("Pss:"):
+                pss += int(line.split()[1])
+    return rss / 1024, pss / 1024
+
+
+def switches(pids: Sequence[int]) -> int:
+    """How often these processes have been given a processor."""
+    found = 0
+    for status in (each for pid in pids for each in glob(f"/proc/{pid}/task/*/status")):
+        found += sum(int(line.split()[1]) for line in _lines(Path(status)) if "ctxt_switches" in line)
+    return found
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return []  # a launcher that has ended meanwhile
+
+
+def wait_for_end(pidfd: int) -> float:
+    """When a process has ended (`time.monotonic`), at once; closes its pidfd."""
+    try:
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        if not poll.poll(PATIENCE * 1000):
+            raise TimeoutError("a program does not end")
+        return time.monotonic()
+    finally:
+        os.close(pidfd)

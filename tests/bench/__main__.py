@@ -1,0 +1,115 @@
+"""initkit beside its peers: size and speed, measured in one run.
+
+    python tests/bench [--quick] [--markdown | --json]
+
+Makes a virtual environment with the wheel of this checkout and the `bench` extra, and needs a C compiler for the
+program that is looked after. Rounds of all peers are interleaved and medians are printed; a figure of a peer's is
+followed by its ratio to initkit's. A peer that is not installed is left out, with its name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import measures
+import show
+from peers import ALL, Peer
+from place import Place
+
+
+def main(argv: list[str]) -> int:
+    """Measure, and print."""
+    given = _options(argv)
+    with Place(given.bin) as place:
+        peers = [each(place) for each in ALL]
+        for peer in peers:
+            if missing := peer.missing():
+                print(f"left out: {peer.title}: not installed: {', '.join(missing)}", file=sys.stderr)
+        peers = [peer for peer in peers if not peer.missing()]
+        starting = _starts(place, given.starts)
+        results = _managers(place, peers, given, starting)
+        growth = list(measures.growth(place, tuple(given.growth), 1 if given.quick else 3))
+    _print(given, peers, results, starting, growth)
+    return 0
+
+
+def _options(argv: list[str]) -> argparse.Namespace:
+    made = argparse.ArgumentParser(prog="python tests/bench", description="initkit beside its peers: size and speed.")
+    made.add_argument("--quick", action="store_true", help="few rounds, and a short idle time")
+    made.add_argument("--rounds", type=int, help="how often each manager is measured (7; quick: 2)")
+    made.add_argument("--starts", type=int, help="how often each start is measured (40; quick: 5)")
+    made.add_argument("--idle", type=float, metavar="SECONDS", help="how long nothing happens (60; quick: 5)")
+    made.add_argument("--services", type=int, default=200, help="how many under one manager (200)")
+    made.add_argument("--growth", type=int, nargs="*", default=[1, 10, 100, 1000], help="numbers of services to plot")
+    made.add_argument("--bin", type=Path, metavar="DIR", help="where initkit and its peers are installed already")
+    shape = made.add_mutually_exclusive_group()
+    shape.add_argument("--markdown", action="store_true", help="the README's tables")
+    shape.add_argument("--json", action="store_true", help="every single figure")
+    given = made.parse_args(argv)
+    usual = (2, 5, 5.0) if given.quick else (7, 40, 60.0)
+    for name, value in zip(("rounds", "starts", "idle"), usual, strict=True):
+        if getattr(given, name) is None:
+            setattr(given, name, value)
+    return given
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _starts(place: Place, rounds: int) -> show.Results:
+    todo = measures.starts(place)
+    for measure in todo.values():  # warm, and bytecode written
+        measure()
+    found: show.Results = {name: {name: []} for name in todo}
+    for number in range(rounds):
+        _say(f"starts: round {number + 1} of {rounds}") if number % 10 == 0 else None
+        for name, measure in todo.items():
+            found[name][name].append(measure())
+    return found
+
+
+def _managers(place: Place, peers: list[Peer], given: argparse.Namespace, starting: show.Results) -> show.Results:
+    found: show.Results = {}
+
+    def note(figures: measures.Found) -> None:
+        for row, who, value in figures:
+            found.setdefault(row, {}).setdefault(who, []).append(value)
+
+    for number in range(given.rounds):
+        _say(f"managers: round {number + 1} of {given.rounds}")
+        for peer in peers:
+            note(measures.one(place, peer))
+        for peer in peers:
+            if peer.most >= given.services:
+                note(measures.many(place, peer, given.services))
+    _say(f"idle for {given.idle:g} s")
+    note(measures.idle(place, peers, given.idle))
+    found["status"][show.BARE] = starting[show.BARE][show.BARE]
+    sources = {show.US: measures.READY, measures.PYTHON_DAEMON: measures.ITS_PID_FILE}
+    found["--daemon start"] = {who: starting[name][name] for who, name in sources.items() if name in starting}
+    return found
+
+
+def _print(
+    given: argparse.Namespace, peers: list[Peer], results: show.Results, starting: show.Results, growth: show.Growth
+) -> None:
+    if given.json:
+        print(show.as_json(results, starting, growth))
+        return
+    columns = [peer.title for peer in peers if peer.title != show.US] + [measures.PYTHON_DAEMON, show.BARE]
+    columns = [who for who in columns if any(who in found for found in results.values())]
+    shape = show.markdown if given.markdown else show.plain
+    print(
+        f"Medians of {given.rounds} interleaved rounds ({given.starts} of the starts);"
+        " in brackets the ratio to initkit.\n"
+    )
+    for rows in (show.table(results, columns), show.starts(starting)):
+        print("\n".join(shape(rows)), end="\n\n")
+    print("\n".join(["```", *show.plot(growth), "```"] if given.markdown else show.plot(growth)))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
