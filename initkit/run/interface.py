@@ -15,7 +15,8 @@ type Process (
   command: string
 )
 
-# Where a service is, and how it got there. Times are microseconds since the epoch, memory is bytes, cpu microseconds.
+# Where a service is, and how it got there. Times are microseconds since the epoch, memory is bytes
+# (resident, of all processes: what they share is counted with each), cpu microseconds.
 type Service (
   name: string,
   description: string,

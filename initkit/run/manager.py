@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
 
-from initkit.run import family, identity, logs
+from initkit.run import family, identity, logs, usage
 from initkit.run.api import Fault
 from initkit.run.hearing import SETTLED
 from initkit.run.loop import INFINITY
@@ -19,12 +18,9 @@ if TYPE_CHECKING:
     from initkit.run.identity import Stat
     from initkit.run.life import Life
 
-_PAGE = os.sysconf("SC_PAGE_SIZE")
-_HERTZ = os.sysconf("SC_CLK_TCK")
 _UP = ("active", "reloading")
 _DOWN = ("inactive", "failed")
 _SIGHUP = 1
-_COMMAND = 256  # characters of a command line that are shown
 
 
 class _Wish:
@@ -184,7 +180,6 @@ class LifeManager:
         life = self.life
         found = self._processes()
         pids = {each.pid for each in found}
-        usage = [_usage(each.pid) for each in found]
         told = life.last.variables()
         limit = INFINITY if life.state in SETTLED else life.deadline
         return {
@@ -196,11 +191,15 @@ class LifeManager:
             "mainPid": self._main() or None,
             "loggerPid": self._logger() or None,
             "processes": [
-                {"pid": each.pid, "parent": each.parent if each.parent in pids else 0, "command": _command(each.pid)}
+                {
+                    "pid": each.pid,
+                    "parent": each.parent if each.parent in pids else 0,
+                    "command": usage.command(each.pid),
+                }
                 for each in found
             ],
-            "memory": sum(memory for memory, _ in usage),
-            "cpu": sum(cpu for _, cpu in usage),
+            "memory": sum(map(usage.memory, pids)),
+            "cpu": sum(map(usage.cpu, pids)),
             "restarts": life.restarts,
             "exitCode": told.get("EXIT_CODE"),
             "exitStatus": told.get("EXIT_STATUS"),
@@ -280,19 +279,3 @@ def _nothing() -> None:
 
 def _comm(pid: int) -> str:
     return identity.read(f"/proc/{pid}/comm").strip() or "?"
-
-
-def _command(pid: int) -> str:
-    """A process's command line, or its name where it has none."""
-    line = identity.read(f"/proc/{pid}/cmdline")[:_COMMAND].rstrip("\0").replace("\0", " ")
-    return (line or f"[{_comm(pid)}]").encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def _usage(pid: int) -> tuple[int, int]:
-    """Resident memory in bytes, and CPU time in microseconds: proc(5)."""
-    pages = identity.read(f"/proc/{pid}/statm").split()
-    text = identity.read(f"/proc/{pid}/stat")
-    fields = text[text.rfind(")") + 2 :].split()
-    if len(pages) < 2 or len(fields) < 13:
-        return 0, 0  # it has just gone
-    return int(pages[1]) * _PAGE, (int(fields[11]) + int(fields[12])) * 1_000_000 // _HERTZ

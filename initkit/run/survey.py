@@ -6,7 +6,7 @@ import os
 import time
 
 from initkit import plan
-from initkit.run import identity, pidfile
+from initkit.run import identity, pidfile, usage
 from initkit.settings.record import Record
 
 TYPE_CHECKING = False
@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from initkit.run.identity import Stat
     from initkit.settings.service import Service
 
-_HERTZ = os.sysconf("SC_CLK_TCK")
 _NOTHING = {"since": 0, "processes": [], "memory": 0, "cpu": 0}
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Found(Record):
@@ -94,36 +92,15 @@ def _running(main: int, found: Found) -> dict[str, Any]:
 
 
 def account(members: Iterable[Stat], main: int) -> dict[str, Any]:
-    """What processes there are, and what they use: memory in bytes, cpu in microseconds."""
+    """What processes there are, and what they use: resident memory in bytes, cpu in microseconds."""
     members = list(members)
     pids = {each.pid for each in members}
     processes = [
         {"pid": each.pid, "parent": each.parent if each.pid != main and each.parent in pids else 0,
-         "command": command(each.pid)}
+         "command": usage.command(each.pid)}
         for each in members
     ]  # fmt: skip
-    return {"processes": processes, "memory": sum(map(_memory, pids)), "cpu": sum(map(_cpu, pids))}
-
-
-def command(pid: int) -> str:
-    """A process's command line, its name in brackets where it has none."""
-    words = identity.read(f"/proc/{pid}/cmdline").rstrip("\0").replace("\0", " ")
-    return words or f"[{identity.read(f'/proc/{pid}/comm').strip()}]"
-
-
-def _memory(pid: int) -> int:
-    """The proportional set size, which counts shared pages once in all; else the resident one."""
-    for line in identity.read(f"/proc/{pid}/smaps_rollup").splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) * 1024
-    fields = identity.read(f"/proc/{pid}/statm").split()
-    return int(fields[1]) * _PAGE if fields else 0
-
-
-def _cpu(pid: int) -> int:
-    """Its own time and that of the children it has waited for: utime, stime, cutime, cstime."""
-    fields = identity.read(f"/proc/{pid}/stat").rpartition(")")[2].split()
-    return sum(map(int, fields[11:15])) * 1_000_000 // _HERTZ
+    return {"processes": processes, "memory": sum(map(usage.memory, pids)), "cpu": sum(map(usage.cpu, pids))}
 
 
 def overview(root: str) -> list[str]:

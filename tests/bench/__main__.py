@@ -23,7 +23,7 @@ def main(argv: list[str]) -> int:
     """Measure, and print."""
     given = _options(argv)
     with Place(given.bin) as place:
-        peers = [each(place) for each in ALL]
+        peers = [each(place) for each in ALL if not given.only or each.title in given.only]
         for peer in peers:
             if missing := peer.missing():
                 print(f"left out: {peer.title}: not installed: {', '.join(missing)}", file=sys.stderr)
@@ -41,8 +41,12 @@ def _options(argv: list[str]) -> argparse.Namespace:
     made.add_argument("--rounds", type=int, help="how often each manager is measured (7; quick: 2)")
     made.add_argument("--starts", type=int, help="how often each start is measured (40; quick: 5)")
     made.add_argument("--idle", type=float, metavar="SECONDS", help="how long nothing happens (60; quick: 5)")
+    made.add_argument("--lived", type=float, default=1.5, metavar="SECONDS", help="of a program that crashes (1.5)")
     made.add_argument("--services", type=int, default=200, help="how many under one manager (200)")
     made.add_argument("--growth", type=int, nargs="*", default=[1, 10, 100, 1000], help="numbers of services to plot")
+    made.add_argument(
+        "--only", nargs="+", metavar="PEER", help="these managers: " + ", ".join(each.title for each in ALL)
+    )
     made.add_argument("--bin", type=Path, metavar="DIR", help="where initkit and its peers are installed already")
     shape = made.add_mutually_exclusive_group()
     shape.add_argument("--markdown", action="store_true", help="the README's tables")
@@ -81,7 +85,7 @@ def _managers(place: Place, peers: list[Peer], given: argparse.Namespace, starti
     for number in range(given.rounds):
         _say(f"managers: round {number + 1} of {given.rounds}")
         for peer in peers:
-            note(measures.one(place, peer))
+            note(measures.one(place, peer, given.lived))
         for peer in peers:
             if peer.most >= given.services:
                 note(measures.many(place, peer, given.services))
@@ -112,4 +116,7 @@ def _print(
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -18,7 +18,6 @@ Found = Iterator[tuple[str, str, float]]
 
 PYTHON_DAEMON = "python-daemon"
 READY, ITS_PID_FILE = "initkit run --daemon, until it says ready", f"{PYTHON_DAEMON}, until its PID file"
-_SETTLED = 1.5  # seconds that a program has lived before it crashes: no manager holds its restart back then
 _PYTHON_DAEMON = """
 import sys, time
 import daemon, daemon.pidfile
@@ -48,13 +47,14 @@ def many(place: Place, peer: Peer, count: int) -> Found:
     place.end_all()
 
 
-def one(place: Place, peer: Peer) -> Found:
-    """One service: what its manager takes, and how long the common things last."""
+def one(place: Place, peer: Peer, lived: float) -> Found:
+    """One service: what its manager takes, and how long the common things last. It has lived so many seconds when it
+    crashes: with a second or more no manager holds its restart back."""
     up(place, peer, 1)
     began = time.monotonic()
     if status := peer.status():
         yield "status", peer.title, place.run(status)
-    time.sleep(max(0.0, began + _SETTLED - time.monotonic()))
+    time.sleep(max(0.0, began + lived - time.monotonic()))
     if managers := place.managers():
         rss, pss = memory(managers)
         yield "manager of one service, RSS", peer.title, rss
@@ -94,7 +94,7 @@ def idle(place: Place, peers: list[Peer], span: float) -> Found:
         time.sleep(0.2)  # launchers end
         found[peer.title] = [pid for pid in place.managers() if pid not in known]
         known.update(found[peer.title])
-    time.sleep(_SETTLED)
+    time.sleep(min(1.0, span))
     before = {who: switches(pids) for who, pids in found.items()}
     time.sleep(span)
     for who, pids in found.items():
