@@ -12,6 +12,7 @@ Results = dict[str, dict[str, list[float]]]
 Growth = list[tuple[int, float, float]]
 
 US, BARE = "initkit", "python -c pass"
+_ORDER = ("one service", "services, ", " up", "--daemon", "status", "restart", "stop", "idle")  # parts of rows' names
 
 
 class Goal:
@@ -61,8 +62,8 @@ def shown(value: float, unit: str) -> str:
 def table(results: Results, columns: list[str]) -> list[list[str]]:
     """Rows of cells, with a head: initkit's figure, its goal, then each peer's with the ratio to initkit's."""
     rows = [["", US, "goal", *columns]]
-    for row, found in results.items():
-        figures = {who: median(values) for who, values in found.items()}
+    for row in sorted(results, key=lambda row: next(at for at, part in enumerate(_ORDER) if part in row)):
+        figures = {who: median(values) for who, values in results[row].items()}
         rows.append([row, *_cells(row, figures, columns)])
     return rows
 
@@ -79,7 +80,8 @@ def _cells(row: str, figures: dict[str, float], columns: list[str]) -> Iterator[
         if who not in figures:
             yield ""
         elif ours:
-            yield f"{shown(figures[who], unit)} ({figures[who] / ours:.2g})"
+            ratio = figures[who] / ours
+            yield f"{shown(figures[who], unit)} ({ratio:.{0 if ratio >= 10 else 1 if ratio >= 1 else 2}f})"
         else:
             yield shown(figures[who], unit)
 
