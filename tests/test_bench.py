@@ -14,27 +14,17 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.skipif(not shutil.which("cc"), reason="needs a C compiler")
 
 
+_FEW = ["--rounds", "1", "--starts", "1", "--idle", "0.1", "--lived", "0", "--services", "2", "--growth", "1"]
+
+
 def test_a_short_run(tmp_path: Path) -> None:
-    few = [
-        "--only",
-        "initkit",
-        "--rounds",
-        "1",
-        "--starts",
-        "1",
-        "--idle",
-        "0.1",
-        "--lived",
-        "0",
-        "--services",
-        "2",
-        "--growth",
-        "1",
-        "--markdown",
-    ]
+    folder, runtime = tmp_path / "tmp", tmp_path / "run"
+    folder.mkdir()
+    runtime.mkdir(mode=0o700)
+    installed = Path(sys.executable).parent
     done = subprocess.run(
-        [sys.executable, CHECKOUT / "tests/bench", "--bin", Path(sys.executable).parent, *few],
-        env={"PATH": "/usr/bin:/bin", "TMPDIR": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)},
+        [sys.executable, CHECKOUT / "tests/bench", "--bin", installed, "--only", "initkit", "--markdown", *_FEW],
+        env={"PATH": "/usr/bin:/bin", "TMPDIR": str(folder), "XDG_RUNTIME_DIR": str(runtime)},
         capture_output=True,
         text=True,
     )
@@ -42,4 +32,4 @@ def test_a_short_run(tmp_path: Path) -> None:
     for row in ("restart after a crash", "2 services up", "idle, wake-ups in 0.1 s", "python -c pass"):
         assert f"| {row} |" in done.stdout
     assert "     1 services" in done.stdout
-    assert list(tmp_path.iterdir()) == []
+    assert list(folder.iterdir()) == []
