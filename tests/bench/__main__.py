@@ -18,6 +18,14 @@ import show
 from peers import ALL, Peer
 from place import Place
 
+_ABOUT_MANAGERS = """\
+`python tests/bench --markdown` prints this: medians of {} interleaved rounds on one machine, in brackets the ratio to
+initkit's figure. A manager's memory is that of all its processes; PSS counts once what they share. A daemon's start is
+over for initkit when it says that the service is ready, for python-daemon when there is a PID file.
+"""
+_ABOUT_STARTS = "What a start costs, medians of {}, as a ratio to a bare Python that does nothing:\n"
+_ABOUT_GROWTH = "How `initkit up` grows with the number of services:\n"
+
 
 def main(argv: list[str]) -> int:
     """Measure, and print."""
@@ -93,7 +101,9 @@ def _managers(place: Place, peers: list[Peer], given: argparse.Namespace, starti
     note(measures.idle(place, peers, given.idle))
     found["status"][show.BARE] = starting[show.BARE][show.BARE]
     sources = {show.US: measures.READY, measures.PYTHON_DAEMON: measures.ITS_PID_FILE}
-    found["--daemon start"] = {who: starting[name][name] for who, name in sources.items() if name in starting}
+    found["--daemon start, until ready"] = {
+        who: starting[name][name] for who, name in sources.items() if name in starting
+    }
     return found
 
 
@@ -106,13 +116,10 @@ def _print(
     columns = [peer.title for peer in peers if peer.title != show.US] + [measures.PYTHON_DAEMON, show.BARE]
     columns = [who for who in columns if any(who in found for found in results.values())]
     shape = show.markdown if given.markdown else show.plain
-    print(
-        f"Medians of {given.rounds} interleaved rounds ({given.starts} of the starts);"
-        " in brackets the ratio to initkit.\n"
-    )
-    for rows in (show.table(results, columns), show.starts(starting)):
-        print("\n".join(shape(rows)), end="\n\n")
-    print("\n".join(["```", *show.plot(growth), "```"] if given.markdown else show.plot(growth)))
+    fence = ["```"] if given.markdown else []
+    print(_ABOUT_MANAGERS.format(given.rounds), *shape(show.table(results, columns)), "", sep="\n")
+    print(_ABOUT_STARTS.format(given.starts), *shape(show.starts(starting)), "", sep="\n")
+    print(_ABOUT_GROWTH, *fence, *show.plot(growth), *fence, sep="\n")
 
 
 if __name__ == "__main__":

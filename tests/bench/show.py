@@ -38,7 +38,7 @@ def goal_of(row: str) -> Goal | None:
         "manager of one service, RSS": Goal(limit=12),
         "manager of 200 services, RSS": Goal(limit=16),
         "200 services up": Goal(ratio=1 / 3, peer="supervisor"),
-        "--daemon start": Goal(ratio=1.5, peer="python-daemon"),
+        "--daemon start, until ready": Goal(ratio=1.5, peer="python-daemon"),
         "status": Goal(ratio=3, peer=BARE),
         "restart after a crash": Goal(limit=0.010),
         "stop, beyond the program's own time": Goal(limit=0.005),
