@@ -83,7 +83,8 @@ class Place:
         return self
 
     def __exit__(self, *about: object) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # asked twice, it goes on all the same
         self.end_all()
         for name in self._names:
             for path in (self.runtime / "initkit").glob(f"{name}.*"):
