@@ -6,7 +6,7 @@ import _signal  # type: ignore[import-not-found]  # `signal` costs an `enum`
 import os
 import sys
 
-from initkit.plan import libc
+from initkit.plan import kernel, libc
 from initkit.plan.process import CloseDescriptors
 from initkit.plan.step import Process
 from initkit.run.hearing import STOP
@@ -56,7 +56,7 @@ def _keep(service: Service, source: int, told: int) -> NoReturn:
         process = Process(service)
         process.private_fds = (source, told)
         CloseDescriptors().apply(process)
-        libc.become_subreaper()
+        kernel.become_subreaper()
         libc.set_title(f"initkit: keeps the logger of {service.name}")
         # systemd signals the whole control group: the program's last words are to be read still.
         loop = Loop((*STOP, _signal.SIGHUP, _signal.SIGUSR1, _signal.SIGUSR2, _signal.SIGQUIT))
