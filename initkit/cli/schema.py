@@ -7,7 +7,7 @@ from typing import Any
 
 from initkit import inits
 from initkit.cli.arguments import Parser
-from initkit.settings import choices, directives
+from initkit.settings import choices, companions, directives
 from initkit.settings.directives import Directive
 from initkit.settings.service import OWN
 
@@ -29,6 +29,7 @@ _KINDS: dict[str, Schema] = {
     "UNSIGNED": {"anyOf": [{"type": "integer", "minimum": 0}, _TEXT]},
     "NICE": {"anyOf": [{"type": "integer", "minimum": -20, "maximum": 19}, _TEXT]},
     "OOMSCOREADJUST": {"anyOf": [{"type": "integer", "minimum": -1000, "maximum": 1000}, _TEXT]},
+    "TIMER": {"anyOf": [{"type": "number", "minimum": 0}, _TEXT]},
     "CONDITION": {"type": ["boolean", "number", "string"]},
     "NAMESPACES": {"type": ["boolean", "string"]},
     "OTHER": {"type": ["boolean", "number", "string"]},
@@ -46,12 +47,15 @@ def schema() -> Schema:
     """The schema of a whole settings file."""
     properties = {row.toml: _property(row) for row in directives.every()}
     properties[OWN] = _table("initkit's own settings", {row.toml: _property(row) for row in directives.own()})
+    for name in companions.KINDS:
+        rows = {row.toml: _property(row) for row in directives.every(f".{name}")}
+        properties[name] = _table(f"the service's {name}: systemd.{name}(5)", rows)
     for name in inits.names():
         properties[name] = _table_of_init(name)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "initkit settings",
-        "description": "A service: systemd's directives in snake_case, and a table for each init",
+        "description": "A service: systemd's directives in snake_case; tables for its socket, its timer, each init",
         "type": "object",
         "properties": properties,
         "additionalProperties": False,
@@ -97,6 +101,6 @@ def _one(row: Directive) -> Schema:
     if row.choices:
         names: Schema = {"enum": [*row.choices, ""]}
         return {"anyOf": [names, {"type": "integer"}]} if row.kind in choices.NUMBERED else names
-    if row.is_text:
+    if row.is_text or row.name == "OnCalendar":
         return _TEXT
     return _KINDS.get(row.kind, _NUMBER_OR_TEXT)

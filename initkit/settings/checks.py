@@ -171,6 +171,21 @@ def _per_device(check: Check) -> Check:
     return whole
 
 
+# --- sockets and timers ---------------------------------------------------------------------------------------------
+
+
+def _calendar(text: str) -> None:
+    from initkit.settings import calendar
+
+    calendar.parse(text)
+
+
+def _not_a_timer(text: str) -> None:
+    values.unit(text)
+    if text.endswith(".timer"):
+        raise _wrong("the name of a unit that is no timer", text)
+
+
 # --- conditions -----------------------------------------------------------------------------------------------------
 
 
@@ -378,6 +393,10 @@ BY_KIND: dict[str, Check] = {
     "SIGNAL": values.signal,
     "SLICE": _fixed(_unit_of("slice")),
     "SOCKETS": _each(_unit_of("socket")),
+    "LONG": _number(0, 2**63 - 1),
+    "SERVICE": _fixed(_unit_of("service")),
+    "TIMER": _time,
+    "UNIT": _fixed(_not_a_timer),
     "UNIT [...]": _each(values.unit),
     "UNSIGNED": _number(0, 2**32 - 1),
     "WEIGHT": _WEIGHT,
@@ -396,7 +415,7 @@ BY_NAME: dict[str, Check] = {
     ),
     **dict.fromkeys(("BlockIOWeight", "StartupBlockIOWeight"), _BLOCK_WEIGHT),
     **dict.fromkeys(("JobTimeoutSec", "JobRunningTimeoutSec", "TimeoutAbortSec", "CPUQuotaPeriodSec"), _time),
-    **dict.fromkeys(("ManagedOOMMemoryPressureDurationSec",), _time),
+    **dict.fromkeys(("ManagedOOMMemoryPressureDurationSec", "TimeoutSec", "DeferTriggerMaxSec"), _time),
     **dict.fromkeys(("AllowedCPUs", "AllowedMemoryNodes", "StartupAllowedCPUs", "StartupAllowedMemoryNodes"), _CPUS),
     **dict.fromkeys(("CPUPressureWatch", "IOPressureWatch", "MemoryPressureWatch"), _WATCH),
     **dict.fromkeys(("BindLogSockets", "MemoryKSM", "MountAPIVFS", "PrivateBPF", "PrivateMounts"), values.boolean),
@@ -413,6 +432,9 @@ BY_NAME: dict[str, Check] = {
     **dict.fromkeys(("UpheldBy", "Also", "Alias"), _each(values.unit)),
     "BlockIODeviceWeight": _per_device(_fixed(_BLOCK_WEIGHT)),
     "BusName": _fixed(_bus_name),
+    "DeferTrigger": _boolean_or("patient"),
+    "MessageQueueMessageSize": _number(0, 2**63 - 1),
+    "OnCalendar": _fixed(_calendar),
     "CPUQuota": _quota,
     "CoredumpFilter": _each(_dumped),
     "Delegate": _delegate,

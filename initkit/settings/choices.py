@@ -27,6 +27,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "KILLMODE": ("control-group", "mixed", "process", "none"),
     "LEVEL": ("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"),
     "POLICY": ("auto", "closed", "strict"),
+    "SOCKETBIND": ("default", "both", "ipv6-only"),
     "SERVICEEXITTYPE": ("main", "cgroup"),
     "SERVICERESTART": ("no", "on-success", "on-failure", "on-abnormal", "on-watchdog", "on-abort", "always"),
     "SERVICERESTARTMODE": ("normal", "direct", "debug"),
@@ -42,6 +43,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "OnFailureJobMode": _JOB_MODES,
     "OnSuccessJobMode": _JOB_MODES,
     "ProcSubset": ("all", "pid"),
+    "SocketProtocol": ("udplite", "sctp", "mptcp"),
+    "Timestamping": ("off", "us", "usec", "µs", "ns", "nsec"),
     "ProtectProc": ("noaccess", "invisible", "ptraceable", "default"),
     "UtmpMode": ("init", "login", "user"),
 }

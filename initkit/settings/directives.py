@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 #: Sections of a service's settings, in the order they are written.
 SECTIONS = ("Unit", "Service", "Install")
+#: The same for each kind of unit that a service's settings may hold; the first that has a name is meant in TOML.
+SECTIONS_OF = {".service": SECTIONS, ".socket": ("Socket", "Unit", "Install"), ".timer": ("Timer", "Unit", "Install")}
 
 #: TOML names that the rule in `snake` would spell in a way nobody would guess.
 _SPELLED = {
@@ -34,6 +36,15 @@ _SPELLED = {
     "StartupMemoryZSwapMax": "startup_memory_zswap_max",
     "MemoryZSwapWriteback": "memory_zswap_writeback",
     "RootMStack": "root_mstack",
+    "BindIPv6Only": "bind_ipv6_only",
+    "IPTOS": "ip_tos",
+    "IPTTL": "ip_ttl",
+    "PassPIDFD": "pass_pidfd",
+    "SELinuxContextFromNet": "selinux_context_from_net",
+    "SmackLabelIPIn": "smack_label_ip_in",
+    "XAttrAccept": "xattr_accept",
+    "XAttrEntryPoint": "xattr_entry_point",
+    "XAttrListen": "xattr_listen",
 }
 
 #: Spellings of one directive that systemd keeps for compatibility: (old section, old name) -> (section, name).
@@ -47,9 +58,11 @@ _RENAMED = {
     ("Unit", "BindTo"): ("Unit", "BindsTo"),
     ("Unit", "PropagateReloadTo"): ("Unit", "PropagatesReloadTo"),
     ("Unit", "PropagateReloadFrom"): ("Unit", "ReloadPropagatedFrom"),
-    ("Service", "ReadOnlyDirectories"): ("Service", "ReadOnlyPaths"),
-    ("Service", "ReadWriteDirectories"): ("Service", "ReadWritePaths"),
-    ("Service", "InaccessibleDirectories"): ("Service", "InaccessiblePaths"),
+    **{
+        (section, f"{start}Directories"): (section, f"{start}Paths")
+        for section in ("Service", "Socket")
+        for start in ("ReadOnly", "ReadWrite", "Inaccessible")
+    },
 }
 
 #: initkit's own settings, as rows of the same table: name -> (kind, since, manual).
@@ -79,7 +92,8 @@ _LISTS = frozenset((
     "IOWriteBandwidthMax", "IOReadIOPSMax", "IOWriteIOPSMax", "BlockIODeviceWeight", "BlockIOReadBandwidth",
     "BlockIOWriteBandwidth", "SecureBits", "AllowedCPUs", "AllowedMemoryNodes", "StartupAllowedCPUs",
     "StartupAllowedMemoryNodes", "BPFDelegateAttachments", "BPFDelegateCommands", "BPFDelegateMaps",
-    "BPFDelegatePrograms",
+    "BPFDelegatePrograms", "Symlinks", "OnActiveSec", "OnBootSec", "OnCalendar", "OnStartupSec", "OnUnitActiveSec",
+    "OnUnitInactiveSec",
 ))  # fmt: skip
 
 #: Lists whose one assignment holds one item as it stands, so that nothing in it is quoted: the rest of the line is one
@@ -91,12 +105,15 @@ _WHOLE = frozenset((
     "RestrictNetworkInterfaces", "CapabilityBoundingSet", "AmbientCapabilities", "DeviceAllow", "LogFilterPatterns",
     "ExecSearchPath", "OpenFile", "BPFProgram", "SocketBindAllow", "SocketBindDeny", "IODeviceWeight",
     "IODeviceLatencyTargetSec", "IOReadBandwidthMax", "IOWriteBandwidthMax", "IOReadIOPSMax", "IOWriteIOPSMax",
-    "BlockIODeviceWeight", "BlockIOReadBandwidth", "BlockIOWriteBandwidth", "RefreshOnReload",
+    "BlockIODeviceWeight", "BlockIOReadBandwidth", "BlockIOWriteBandwidth", "RefreshOnReload", "ListenStream",
+    "ListenDatagram", "ListenSequentialPacket", "ListenFIFO", "ListenSpecial", "ListenNetlink", "ListenMessageQueue",
+    "ListenUSBFunction", "OnActiveSec", "OnBootSec", "OnCalendar", "OnStartupSec", "OnUnitActiveSec",
+    "OnUnitInactiveSec",
 ))  # fmt: skip
 
 #: Kinds that TOML writes as text and as nothing else, and kinds of lists whose items may be something else.
 _TEXT = frozenset(("STRING", "PATH", "URL", "LABEL", "SLICE", "REGEX", "INPUT", "OUTPUT", "PERSONALITY"))
-_MIXED = ("CONDITION", "OTHER", "STATUS", "CPUAFFINITY", "NAMESPACES")
+_MIXED = ("CONDITION", "OTHER", "STATUS", "CPUAFFINITY", "NAMESPACES", "SOCKET [...]", "TIMER")
 
 
 class Directive:
@@ -164,7 +181,7 @@ class Directive:
             return 'a table such as { NAME = "value" }'
         if self.name.startswith("Limit"):
             return 'a limit such as 1024, "512:1024", "64M" or "infinity"'
-        return EXPECTED.get(self.kind, "an array of strings" if self.is_list else "a string")
+        return EXPECTED.get(self.name) or EXPECTED.get(self.kind, "an array of strings" if self.is_list else "a string")
 
     def check(self) -> Callable[[str], object] | None:
         """Raises ValueError for a wrong value, where no part of initkit acts on the directive; None: anything goes."""
@@ -186,6 +203,9 @@ EXPECTED = {
     "NICE": "a number from -20 to 19",
     "OOMSCOREADJUST": "a number from -1000 to 1000",
     "CALLABLE": "package.module:function",
+    "SOCKET [...]": 'an address such as 8080, "127.0.0.1:8080", "/run/app.sock" or "@app"',
+    "TIMER": 'a time span such as "5min"',
+    "OnCalendar": 'a calendar event such as "daily" or "Mon *-*-* 03:00"',
 }
 
 
@@ -211,19 +231,19 @@ def own() -> Iterator[Directive]:
     return (Directive("initkit", name, facts) for name, facts in _OWN.items())
 
 
-def find_toml(key: str) -> Directive | None:
-    """The row of a directive as TOML spells it (`working_directory`)."""
+def find_toml(key: str, suffix: str = ".service") -> Directive | None:
+    """The row of a directive as TOML spells it (`working_directory`), for a kind of unit."""
     flat = key.replace("_", "").lower()
-    for section in SECTIONS:
+    for section in SECTIONS_OF[suffix]:
         for name in FACTS[section]:
             if name.lower() == flat and snake(name) == key:
                 return find(section, name)
     return None
 
 
-def every() -> Iterator[Directive]:
-    """All rows that a service may hold, without the old spellings."""
-    for section in SECTIONS:
+def every(suffix: str = ".service") -> Iterator[Directive]:
+    """All rows that a unit of a kind may hold, without the old spellings."""
+    for section in SECTIONS_OF[suffix]:
         for name, facts in FACTS[section].items():
             if (section, name) not in _RENAMED:
                 yield Directive(section, name, facts)

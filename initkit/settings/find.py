@@ -52,6 +52,24 @@ def locate(app: str, *, user: bool = False) -> Source:
     )
 
 
+def companion(source: Source, unit: str, *, user: bool = False) -> Source | None:
+    """The files of a unit beside a service's unit file: `unit` is its full name, or ".socket" and ".timer" for those of
+    the service's own name. None where there is none, or it is masked."""
+    name = unit.rpartition(".")[0] or source.name
+    suffix = unit[unit.rindex(".") :]
+    for stem in (*_stems(name), *((name.partition("@")[0],) if unit == ".socket" and "@" in name else ())):
+        for folder in _folders_beside(source.path, user):
+            path = os.path.join(folder, stem + suffix)
+            if os.path.lexists(path):
+                try:
+                    return _source(name, path, user)
+                except SettingsError:
+                    if os.path.realpath(path) == os.devnull or (os.path.isfile(path) and not os.path.getsize(path)):
+                        return None
+                    raise
+    return None
+
+
 def reference(name: str, path: str, *, user: bool = False) -> str:
     """What finds a service's settings from anywhere: its name where they lie in the load path, else their path."""
     return name if os.path.dirname(path) in _folders(user) else path_of(name, path)
@@ -147,14 +165,18 @@ def _dropin_suffix(suffix: str) -> str:
 
 def _beside(name: str, path: str, user: bool) -> Iterator[str]:
     """All that lies in the folders of drop-ins, highest precedence first."""
-    own_folder = os.path.dirname(os.path.abspath(path))
-    folders = list(_folders(user))
-    if own_folder not in folders:
-        folders = [own_folder]
+    folders = _folders_beside(path, user)
     for dropin_folder in _dropin_names(name, os.path.splitext(path)[1]):
         for folder in folders:
             for file in _listing(f"{folder}/{dropin_folder}"):
                 yield f"{folder}/{dropin_folder}/{file}"
+
+
+def _folders_beside(path: str, user: bool) -> list[str]:
+    """Where more about the settings in `path` is looked for: where they are, or in all of the load path they are in."""
+    own_folder = os.path.dirname(os.path.abspath(path))
+    folders = list(_folders(user))
+    return folders if own_folder in folders else [own_folder]
 
 
 def _dropin_names(name: str, suffix: str) -> Iterator[str]:

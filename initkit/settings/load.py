@@ -6,7 +6,7 @@ import os
 
 from initkit.errors import SettingsError
 from initkit.settings import directives, syntax
-from initkit.settings.find import locate
+from initkit.settings.find import Source, companion, locate
 from initkit.settings.service import Entry, Service
 
 TYPE_CHECKING = False
@@ -31,13 +31,48 @@ def parse(app: str, *, user: bool = False) -> Service:
     """As `load`, yet with the values as they stand: one that cannot be read raises when it is asked for."""
     source = locate(app, user=user)
     entries = [entry for path in (source.path, *source.dropins) for entry in read(path)]
+    if source.path.endswith(".service"):
+        entries += _companions(source, entries, user)
     if not entries:
         raise SettingsError("no settings in it", where=source.path, hint="expected at least ExecStart=")
     return Service(source.name, source.path, tuple(entries), user=user)
 
 
-def read(path: str) -> Iterator[Entry]:
-    """The assignments in one file, TOML or unit by its suffix.
+def _companions(source: Source, entries: list[Entry], user: bool) -> Iterator[Entry]:
+    """The assignments in the units beside a service's: its socket, its timer, and what Sockets= names."""
+    named = [unit for each in entries if (each.section, each.key) == ("Service", "Sockets") for unit in _split(each)]
+    for unit in dict.fromkeys((".socket", *named, ".timer")):
+        if unit == f"{source.name}.socket" or not unit.endswith((".socket", ".timer")):
+            continue
+        beside = companion(source, unit, user=user)
+        if beside is None:
+            continue
+        found = [entry for path in (beside.path, *beside.dropins) for entry in read(path, unit)]
+        if _is_of(source, unit, beside.path, found):
+            yield from found
+
+
+def _split(entry: Entry) -> tuple[str, ...]:
+    """The words of an assignment; none where they cannot be told apart, which `Service.verify` says."""
+    try:
+        return syntax.split(entry.value)
+    except ValueError:
+        return ()
+
+
+def _is_of(source: Source, unit: str, path: str, entries: list[Entry]) -> bool:
+    """Whether a unit of a service's name is about that service: it may name another, or accept for a template only."""
+    if not unit.startswith("."):
+        return True
+    values = {each.key: each.value for each in entries if each.section in ("Socket", "Timer")}
+    if values.get("Service" if unit == ".socket" else "Unit", "") not in ("", f"{source.name}.service"):
+        return False
+    template = "@" in source.name and "@" not in os.path.basename(path)
+    return not template or values.get("Accept", "").lower() in ("yes", "true", "on", "1", "y", "t")
+
+
+def read(path: str, unit: str = "") -> Iterator[Entry]:
+    """The assignments in one file, TOML or unit by its suffix; `unit` is that of `Entry`.
 
     Raises:
         SettingsError: when it cannot be read, is not UTF-8, breaks its grammar, or names an unknown directive.
@@ -47,7 +82,7 @@ def read(path: str) -> Iterator[Entry]:
         from initkit.settings import toml
 
         return _meant(toml.read(text, path))
-    return _meant(_read_unit(text, path))
+    return _meant(_read_unit(text, path, unit))
 
 
 def _meant(entries: Iterator[Entry]) -> Iterator[Entry]:
@@ -95,47 +130,51 @@ def decoded(path: str) -> str:
         raise SettingsError(f"byte 0x{data[error.start]:02x} is not UTF-8", where=f"{path}:{line}") from None
 
 
-def _read_unit(text: str, path: str) -> Iterator[Entry]:
+def _read_unit(text: str, path: str, unit: str = "") -> Iterator[Entry]:
     try:
         for line in syntax.read(text):
-            yield _unit_entry(line, path)
+            yield _unit_entry(line, path, unit)
     except syntax.SyntaxFault as fault:
         raise SettingsError(str(fault), where=f"{path}:{fault.number}") from None
 
 
-def _unit_entry(line: syntax.Line, path: str) -> Entry:
+def _unit_entry(line: syntax.Line, path: str, unit: str) -> Entry:
     section, key = line.section, line.key
     if section.startswith(_INIT_SECTION):
-        if not directives.is_init(section.removeprefix(_INIT_SECTION)):
-            raise _unknown(line, path)
+        if unit or not directives.is_init(section.removeprefix(_INIT_SECTION)):
+            raise _unknown(line, path, unit)
         return Entry(section.removeprefix(_INIT_SECTION), key, line.value, path, line.number)
     if key.startswith(_OWN_KEY):
-        row = directives.find_own(key.removeprefix(_OWN_KEY))
+        row = None if unit else directives.find_own(key.removeprefix(_OWN_KEY))
     elif key.startswith("X-") or section.startswith("X-"):  # systemd.unit(5): ignored
-        return Entry(section, key, line.value, path, line.number)
+        return Entry(section, key, line.value, path, line.number, unit=unit)
     else:
-        row = directives.find(section, key)
+        row = directives.find(section, key) if section in directives.SECTIONS_OF[_suffix(unit)] else None
     if row is None:
-        raise _unknown(line, path)
-    return Entry(row.section, row.name, line.value, path, line.number, line.key)
+        raise _unknown(line, path, unit)
+    return Entry(row.section, row.name, line.value, path, line.number, line.key, unit)
 
 
-def _unknown(line: syntax.Line, path: str) -> SettingsError:
+def _suffix(unit: str) -> str:
+    return unit[unit.rindex(".") :] if unit else ".service"
+
+
+def _unknown(line: syntax.Line, path: str, unit: str) -> SettingsError:
     where = f"{path}:{line.number}"
-    section, key = line.section, line.key
+    section, key, sections = line.section, line.key, directives.SECTIONS_OF[_suffix(unit)]
     shown = Entry(section, key, line.value).shown
     if key.startswith(_OWN_KEY):
         near = directives.nearest(key.removeprefix(_OWN_KEY), (row.name for row in directives.own()))
-        hint = near and f"did you mean {_OWN_KEY}{near}=?"
+        hint = "it belongs to the service" if unit else near and f"did you mean {_OWN_KEY}{near}=?"
         return SettingsError(f"unknown setting {key} = {shown}", where=where, hint=hint)
-    if section not in directives.SECTIONS:
-        known = ", ".join(f"[{each}]" for each in directives.SECTIONS)
+    if section not in sections:
+        known = ", ".join(f"[{each}]" for each in sections)
         return SettingsError(f"unknown section [{section}]: expected one of {known}", where=where)
-    elsewhere = next((each for each in directives.SECTIONS if directives.find(each, key)), "")
+    elsewhere = next((each for each in sections if directives.find(each, key)), "")
     if elsewhere:
         return SettingsError(
             f"{key} = {shown}: does not belong in [{section}]", where=where, hint=f"move it to [{elsewhere}]"
         )
-    near = directives.nearest(key, (row.name for row in directives.every()))
+    near = directives.nearest(key, (row.name for row in directives.every(_suffix(unit))))
     hint = near and f"did you mean {near}=?"
     return SettingsError(f"unknown directive {key} = {shown} in [{section}]", where=where, hint=hint)

@@ -1,4 +1,4 @@
-"""Typed attributes of `Service`: each row says how the assignments of one directive become a value.
+"""Typed attributes of `Unit`: each row says how the assignments of one directive become a value.
 
 systemd.syntax(7): of a single value the last assignment counts; list values add up; an empty assignment resets both.
 """
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Generic, Self, TypeVar, overload
 
-    from initkit.settings.service import Service
+    from initkit.settings.unit import Unit
 
     T = TypeVar("T")
     U = TypeVar("U")
@@ -26,7 +26,7 @@ else:  # `typing` costs as much as starting Python
 
 
 class Row(Generic[T]):
-    """A descriptor that reads a directive's assignments from a `Service` once and keeps the value."""
+    """A descriptor that reads a directive's assignments from a `Unit` once and keeps the value."""
 
     name: str
     attribute: str
@@ -34,21 +34,21 @@ class Row(Generic[T]):
     def __init__(self, name: str, default: T) -> None:
         self.name, self.default = name, default
 
-    def __set_name__(self, owner: type[Service], attribute: str) -> None:
+    def __set_name__(self, owner: type[Unit], attribute: str) -> None:
         self.attribute = attribute
         owner.rows[self.name] = self
 
     @overload
-    def __get__(self, service: None, owner: type[Service]) -> Self: ...
+    def __get__(self, service: None, owner: type[Unit]) -> Self: ...
     @overload
-    def __get__(self, service: Service, owner: type[Service]) -> T: ...  # noqa: F811 - the real `overload` is not here
-    def __get__(self, service: Service | None, owner: type[Service]) -> Self | T:  # noqa: F811
+    def __get__(self, service: Unit, owner: type[Unit]) -> T: ...  # noqa: F811 - the real `overload` is not here
+    def __get__(self, service: Unit | None, owner: type[Unit]) -> Self | T:  # noqa: F811
         if service is None:
             return self
         value = service.__dict__[self.attribute] = self.value(service)
         return value
 
-    def value(self, service: Service) -> T:
+    def value(self, service: Unit) -> T:
         """The directive's value.
 
         Raises:

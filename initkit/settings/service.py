@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from initkit.errors import SettingsError
-from initkit.settings import command, directives, specifiers, syntax, values
+from initkit.settings import command, directives, syntax, values
 from initkit.settings.record import Record
 from initkit.settings.rows import Many, One, Row
+from initkit.settings.unit import Unit, parsed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any, ClassVar
 
+    from initkit.settings.companions import Socket, Timer
 
 #: The section of initkit's own settings: `[initkit]` in TOML, `X-Initkit-…` keys in a unit file.
 OWN = "initkit"
@@ -22,7 +24,8 @@ class Entry(Record):
     """One assignment, in a unit file's grammar whatever file it came from.
 
     `key` is the directive's name, `spelled` what the file calls it where that is something else; `line` is 1-based, 0
-    when not known.
+    when not known. `unit` is empty for the service itself; ".socket" and ".timer" for the socket and the timer of the
+    service's name, "other.socket" for one that Sockets= names.
     """
 
     section: str
@@ -31,6 +34,7 @@ class Entry(Record):
     file: str = ""
     line: int = 0
     spelled: str = ""
+    unit: str = ""
 
     @property
     def where(self) -> str:
@@ -203,7 +207,7 @@ def _log_files(text: str) -> int:
     return values.integer(text, 1, what="how many files there may be")
 
 
-class Service:
+class Service(Unit):
     """One service's settings.
 
     Every attribute below is a row: the directive's value, typed, with specifiers expanded and systemd's default where
@@ -211,10 +215,12 @@ class Service:
     asks for all of them.
 
     `name` is the unit's name without its suffix ("app", "app@one"), `path` the settings file, `user` whether this is
-    a service of an ordinary user's rather than the system's.
+    a service of an ordinary user's rather than the system's. What the settings say of its sockets and of its timer is
+    apart: `sockets`, `timer`.
     """
 
     rows: ClassVar[dict[str, Row[Any]]] = {}
+    suffix = ".service"
 
     # systemd.unit(5)
     description = One("Description", _text, "", expand=True)
@@ -332,52 +338,12 @@ class Service:
     log_max_files = One("LogMaxFiles", _log_files, 5)
 
     def __init__(self, name: str, path: str, entries: tuple[Entry, ...], *, user: bool = False) -> None:
-        self.__dict__.update(name=name, path=path, entries=entries, user=user)
-        by_key: dict[str, list[Entry]] = {}
-        for entry in entries:
-            if entry.section in _KEPT:  # the tables of single inits have names of their own
-                by_key.setdefault(entry.key, []).append(entry)
-        self.__dict__["_by_key"] = by_key
+        super().__init__(name, path, tuple(entry for entry in entries if not entry.unit), user=user)
+        self.__dict__["_all"] = entries
 
-    if TYPE_CHECKING:
-        name: str
-        path: str
-        entries: tuple[Entry, ...]
-        user: bool
-
-    def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"Service is frozen: cannot set {name}")
-
-    def __repr__(self) -> str:
-        return f"<Service {self.name} from {self.path}>"
-
-    def assignments(self, key: str) -> list[Entry]:
-        """The assignments of a directive, in the order read."""
-        by_key: dict[str, list[Entry]] = self.__dict__["_by_key"]
-        return by_key.get(key, [])
-
-    def has(self, key: str) -> bool:
-        """Whether the settings give the directive a value."""
-        found = self.assignments(key)
-        return bool(found) and found[-1].value != ""
-
-    def expand(self, text: str) -> str:
-        """`text` with its specifiers (systemd.unit(5)) expanded."""
-        if "%" not in text:
-            return text
-        return specifiers.expand(text, self._lookup)
-
-    def _lookup(self, letter: str) -> str:
-        lookup = self.__dict__.get("_names")
-        if lookup is None:
-            lookup = specifiers.lookup_for(f"{self.name}.service", fragment=self.path, user=self.user)
-            self.__dict__["_names"] = lookup
-        return str(lookup(letter))
-
-    @property
-    def unit(self) -> str:
-        """The full unit name, "app.service"."""
-        return f"{self.name}.service"
+    def is_meant_by(self, entry: Entry) -> bool:
+        """Whether it is a directive or a setting of initkit's own: the tables of single inits have names of theirs."""
+        return entry.section in _KEPT
 
     @property
     def type(self) -> str:
@@ -399,7 +365,7 @@ class Service:
         """The last assignment counts, also an empty one."""
         limit = None
         for entry in self.assignments(key):
-            limit = _parsed(entry, lambda text: values.limit(key, text)) if entry.value else None
+            limit = parsed(entry, lambda text: values.limit(key, text)) if entry.value else None
         return limit
 
     @property
@@ -427,15 +393,50 @@ class Service:
         return self.timeout_stop if key == "TimeoutStopSec" else self.timeout_start
 
     @property
-    def runtime_root(self) -> str:
-        """Where files of the running system go: /run, or the user's $XDG_RUNTIME_DIR."""
-        return self.expand("%t")
-
-    @property
     def pid_path(self) -> str:
         """The PID file: PIDFile=, else NAME.pid in the runtime directory."""
         path = self.pid_file or f"{self.name}.pid"
         return path if path.startswith("/") else f"{self.runtime_root}/{path}"
+
+    @property
+    def sockets(self) -> tuple[Socket, ...]:
+        """Its socket, and those that Sockets= names, as far as they are in the settings."""
+        found = self.__dict__.get("_sockets")
+        if found is None:
+            found = self.__dict__["_sockets"] = tuple(self._companions("socket"))
+        return tuple(found)
+
+    @property
+    def timer(self) -> Timer | None:
+        """What starts it at set times."""
+        if "_timer" not in self.__dict__:
+            self.__dict__["_timer"] = next(self._companions("timer"), None)
+        found: Timer | None = self.__dict__["_timer"]
+        return found
+
+    def _companions(self, kind: str) -> Iterator[Any]:
+        names = dict.fromkeys(each.unit for each in self.__dict__["_all"] if each.unit.endswith(f".{kind}"))
+        for unit in names:
+            from initkit.settings import companions  # most services have none
+
+            own = tuple(each for each in self.__dict__["_all"] if each.unit == unit)
+            yield companions.KINDS[kind](self, unit, own)
+
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        """The service itself, its sockets and its timer."""
+        return (self, *self.sockets, *filter(None, (self.timer,)))
+
+    def settings(self) -> dict[str, Entry]:
+        """Every setting that has a value -> the assignment that counts, by the name that it goes by among those of the
+        service: "User", "Socket.ListenStream", "Timer.Unit"; the tables of single inits are not among them."""
+        found = {}
+        for unit in self.units:
+            kind = f"{unit.suffix[1:].capitalize()}." if unit is not self else ""
+            found.update(
+                {kind + each.key: each for each in unit.entries if unit.is_meant_by(each) and unit.has(each.key)}
+            )
+        return found
 
     def tables(self, init: str) -> list[Entry]:
         """The settings for one init only: TOML's `[sysv]` and its like."""
@@ -453,15 +454,12 @@ class Service:
     def faults(self) -> Iterator[SettingsError]:
         """Everything that keeps these settings from being used: wrong values, then what does not make a service."""
         if self.name.endswith("@"):  # a template: what it says is meant for its instances
-            yield from Service(f"{self.name}instance", self.path, self.entries, user=self.user).faults()
+            yield from Service(f"{self.name}instance", self.path, self.__dict__["_all"], user=self.user).faults()
             return
         found = False
-        for key in self.__dict__["_by_key"]:
-            try:
-                self._verify_value(key)
-            except SettingsError as fault:
-                found = True
-                yield fault
+        for fault in self.wrong_values():
+            found = True
+            yield fault
         if not found:
             try:
                 self._verify_start()
@@ -469,21 +467,8 @@ class Service:
                 self._verify_logger()
             except SettingsError as fault:
                 yield fault
-
-    def _verify_value(self, key: str) -> None:
-        row = type(self).rows.get(key)
-        if row is not None:
-            getattr(self, row.attribute)
-            return
-        if key.startswith("Limit") and key.removeprefix("Limit") in values.LIMITS:
-            self._limit(key)
-            return
-        entries = self.assignments(key)
-        known = directives.find(entries[0].section, key)
-        check = known.check() if known else None
-        for entry in entries:
-            if check is not None and entry.value:
-                _parsed(entry, check)
+        for unit in (*self.sockets, *filter(None, (self.timer,))):
+            yield from unit.faults()
 
     def _verify_start(self) -> None:
         if self.callable:
@@ -528,10 +513,3 @@ class Service:
                 f"gets nothing: StandardOutput={self.standard_output.kind} sends all output elsewhere",
                 "leave standard_output out, or log_command and log_file",
             )
-
-
-def _parsed(entry: Entry, parse: Callable[[str], Any]) -> Any:
-    try:
-        return parse(entry.value)
-    except ValueError as fault:
-        raise entry.error(str(fault)) from None

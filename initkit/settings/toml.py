@@ -8,6 +8,9 @@ from initkit.errors import SettingsError
 from initkit.settings import directives, syntax
 from initkit.settings.service import OWN, Entry
 
+#: Tables of the units that a service may have beside it.
+_COMPANIONS = ("socket", "timer")
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -15,7 +18,8 @@ if TYPE_CHECKING:
 
 
 def read(text: str, path: str) -> Iterator[Entry]:
-    """The assignments in a TOML file: top-level keys are directives, tables are `[initkit]` and one per init.
+    """The assignments in a TOML file: top-level keys are directives of the service; tables are `[socket]`, `[timer]`,
+    `[initkit]` and one per init.
 
     Raises:
         SettingsError: naming file, line, key and value.
@@ -42,6 +46,8 @@ def entries(document: Mapping[str, Any], path: str, text: str = "") -> Iterator[
             yield from _entries(row, key, value, path, text)
         elif isinstance(value, dict) and key == OWN:
             yield from _own(value, path, text)
+        elif isinstance(value, dict) and key in _COMPANIONS:
+            yield from _companion(key, value, path, text)
         elif isinstance(value, dict) and directives.is_init(key):
             yield from _for_init(key, value, path, text)
         else:
@@ -74,19 +80,20 @@ def _header(line: str) -> str:
 
 def _entries(row: directives.Directive, key: str, value: Any, path: str, text: str, table: str = "") -> Iterator[Entry]:
     number = line_of(text, key, table)
+    unit = f".{table}" if table in _COMPANIONS else ""
     try:
         for each in _texts(row, value, path, number, key):
-            yield _entry(row.section, row.name, each, path, number, key)
+            yield _entry(row.section, row.name, each, path, number, key, unit)
     except ValueError as fault:  # no unit file can hold it, however it is quoted
         raise _wrong(key, value, path, number, str(fault)) from None
 
 
-def _entry(section: str, name: str, value: str, path: str, number: int, key: str) -> Entry:
+def _entry(section: str, name: str, value: str, path: str, number: int, key: str, unit: str = "") -> Entry:
     """An assignment that a unit file could hold as well: systemd.syntax(7)."""
     bare = value.strip(syntax.BLANKS)
     if any(char in bare for char in "\n\r\0") or syntax.ends_open(bare) or not syntax.is_utf8(bare):
         raise _wrong(key, value, path, number, "expected one line of text that does not end in a backslash")
-    return Entry(section, name, bare, path, number, key)
+    return Entry(section, name, bare, path, number, key, unit)
 
 
 def _texts(row: directives.Directive, value: Any, path: str, number: int, key: str) -> Iterator[str]:
@@ -142,15 +149,28 @@ def _own(table: dict[str, Any], path: str, text: str) -> Iterator[Entry]:
     for key, value in table.items():
         row = directives.find_own_toml(key)
         if row is None:
-            near = directives.nearest(key, (each.toml for each in directives.own()))
-            shown = Entry("", key, _shown(value)).shown
-            number = line_of(text, key, OWN)
-            raise SettingsError(
-                f"unknown setting {key} = {shown} in [{OWN}]",
-                where=f"{path}:{number}" if number else path,
-                hint=near and f"did you mean {near}?",
-            )
+            raise _unknown_in(OWN, "setting", key, value, path, text, directives.own())
         yield from _entries(row, key, value, path, text, OWN)
+
+
+def _companion(name: str, table: dict[str, Any], path: str, text: str) -> Iterator[Entry]:
+    for key, value in table.items():
+        row = directives.find_toml(key, f".{name}")
+        if row is None:
+            raise _unknown_in(name, "directive", key, value, path, text, directives.every(f".{name}"))
+        yield from _entries(row, key, value, path, text, name)
+
+
+def _unknown_in(
+    table: str, what: str, key: str, value: Any, path: str, text: str, known: Iterator[directives.Directive]
+) -> SettingsError:
+    number = line_of(text, key, table)
+    near = directives.nearest(key, (row.toml for row in known))
+    return SettingsError(
+        f"unknown {what} {key} = {Entry('', key, _shown(value)).shown} in [{table}]",
+        where=f"{path}:{number}" if number else path,
+        hint=near and f"did you mean {near}?",
+    )
 
 
 def _for_init(init: str, table: dict[str, Any], path: str, text: str) -> Iterator[Entry]:
@@ -184,7 +204,7 @@ def _unknown(key: str, value: Any, path: str, text: str) -> SettingsError:
         return SettingsError(
             f"unknown table [{key}]",
             where=where,
-            hint="directives stand at the top level; tables are [initkit] and one per init",
+            hint="directives stand at the top level; tables are [socket], [timer], [initkit] and one per init",
         )
     near = directives.nearest(key, (row.toml for row in directives.every()))
     shown = Entry("", key, _shown(value), path, number, key).shown

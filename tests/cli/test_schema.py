@@ -40,7 +40,10 @@ def test_every_directive_is_described() -> None:
         described = properties[row.toml]["description"]
         assert described.startswith(f"{row.name}=, {row.manual}: ")
     assert "since systemd 254" in properties["restart_mode"]["description"]
-    assert set(properties) == {row.toml for row in directives.every()} | {"initkit", *inits.names()}
+    tables = {"initkit", "socket", "timer", *inits.names()}
+    assert set(properties) == {row.toml for row in directives.every()} | tables
+    for kind in ("socket", "timer"):
+        assert set(properties[kind]["properties"]) == {row.toml for row in directives.every(f".{kind}")}
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
@@ -65,12 +68,18 @@ GOOD = [
     "[initkit]\nsettle_sec = 3", '[sysv]\ndefault_start = "2"', "restrict_namespaces = true",
     'cpu_affinity = [0, "1-2"]', '[initkit]\nlog_command = ["/bin/logger", "-t", "a b"]',
     '[initkit]\nlog_file = "/var/log/a"\nlog_max_size = "10M"\nlog_max_files = 3',
+    "[socket]\nlisten_stream = 80",
+    '[socket]\nlisten_stream = [80, "@a"]\nno_delay = true',
+    '[socket]\nlisten_fifo = "/run/a"\nsocket_mode = "0600"', '[timer]\non_calendar = "daily"\npersistent = true',
+    '[timer]\non_boot_sec = [5, "1min"]',
 ]  # fmt: skip
 BAD = [
     'exec_strat = ["/bin/a"]', 'exec_start = "/bin/a"', "exec_start = [1]", "nice = 50", "nice = true", "umask = 27",
     'umask = "9"', 'restart = "sometimes"', "restart = true", 'type = "x"', "send_sighup = 5", 'send_sighup = "maybe"',
     "description = 5", "environment = { A = [1] }", 'environment = { "A B" = "x" }', "working_directory = []x",
     "[initkit]\nnothing = 3", '[Service]\nUser = "x"', "restart_sec = -1", "after = 5", "user = { a = 1 }",
+    "[socket]\nlisten_stream = true", "[socket]\nlisten_straem = 1", '[socket]\nlisten_stream = 1\nsocket_mode = 600',
+    '[socket]\nlisten_stream = 1\nbind_ipv6_only = "x"', "[timer]\non_calendar = 5", "[timer]\non_boot_sec = -5",
     'io_scheduling_class = "x"', 'restart_mode = "x"', "[initkit]\nsettle_sec = true",
     '[initkit]\nlog_command = "logger"', '[initkit]\nlog_command = [["logger"]]', "[initkit]\nlog_file = 5",
 ]  # fmt: skip

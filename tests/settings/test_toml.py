@@ -279,7 +279,8 @@ def test_newer_directives_are_known(name: str) -> None:
         ('ExecStart = "/bin/a"', ':1: unknown directive ExecStart = "/bin/a" (did you mean exec_start?)'),
         (
             "[Service]",
-            ":1: unknown table [Service] (directives stand at the top level; tables are [initkit] and one per init)",
+            ":1: unknown table [Service] (directives stand at the top level; "
+            "tables are [socket], [timer], [initkit] and one per init)",
         ),
         ("[initkit]\nsettle = 1", ':2: unknown setting settle = "1" in [initkit] (did you mean settle_sec?)'),
         (
