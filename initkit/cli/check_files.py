@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 def findings(service: Service, name: str, init: Init) -> Iterator[Finding]:
     """What an init cannot keep, and what its tools say of the files."""
     runner = runner_path()
-    lost = {key: each for key, each in init.support(service).items() if each.how == NONE and service.assignments(key)}
+    settings = service.settings()
+    lost = {key: each for key, each in init.support(service).items() if each.how == NONE and key in settings}
     try:
         files = list(init.files(service, Options(runner_path=runner)))
     except InitkitError as fault:
@@ -30,7 +31,7 @@ def findings(service: Service, name: str, init: Init) -> Iterator[Finding]:
             yield of_error(fault, ERROR, service.path)
             return
         for key, each in lost.items():
-            yield about(service.assignments(key)[-1], WARNING, f"{name} cannot keep it: {each.reason}")
+            yield about(settings[key], WARNING, f"{name} cannot keep it: {each.reason}")
         try:
             files = list(init.files(service, Options(allow_loss=frozenset(lost), runner_path=runner)))
         except InitkitError as other:

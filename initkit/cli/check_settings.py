@@ -11,9 +11,11 @@ from glob import glob
 from initkit.cli.finding import ERROR, WARNING, Finding, about, effective, of_error
 from initkit.errors import SettingsError
 from initkit.plan.process import search
-from initkit.settings import command, directives, envfile, find, syntax
+from initkit.settings import addresses, command, directives, envfile, find, syntax
+from initkit.settings.companions import Listen
 from initkit.settings.load import decoded
 from initkit.settings.service import Entry, OptionalPath, Service
+from initkit.settings.unit import Unit
 
 #: systemd.exec(5), "ENVIRONMENT VARIABLES": what a program may find without the settings saying so.
 _GIVEN = frozenset((
@@ -33,7 +35,10 @@ _MADE = ("runtime", "state", "cache", "logs", "configuration")  # directories th
 def findings(service: Service) -> Iterator[Finding]:
     """What the settings of a service, whose values are all sound, leave to be said."""
     yield from _dropins(service)
-    for check in (_programs, _callable, _accounts, _paths, _environment_files, _literals, _twice, _outdated, _types):
+    for check in (
+        *(_programs, _callable, _accounts, _paths, _environment_files, _literals, _twice, _outdated, _types),
+        _sockets,
+    ):
         yield from check(service)
 
 
@@ -112,9 +117,36 @@ def _accounts(service: Service) -> Iterator[Finding]:
         ("Group", service.group, _is_group, "group"),
         *(("SupplementaryGroups", group, _is_group, "group") for group in service.supplementary_groups),
     )
+    yield from _missing(service, wanted)
+    for socket in service.sockets:
+        wanted = (("SocketUser", socket.account, _is_user, "user"), ("SocketGroup", socket.group, _is_group, "group"))
+        yield from _missing(socket, wanted)
+
+
+def _missing(unit: Unit, wanted: Iterable[tuple[str, str, Callable[[str], bool], str]]) -> Iterator[Finding]:
     for key, name, exists, what in wanted:
         if name and not name.isdigit() and not exists(name):
-            yield about(service.assignments(key)[-1], ERROR, f"there is no {what} {name} on this machine", name)
+            yield about(unit.assignments(key)[-1], ERROR, f"there is no {what} {name} on this machine", name)
+
+
+def _sockets(service: Service) -> Iterator[Finding]:
+    """Units that Sockets= names and nobody has seen; addresses that are listened on twice."""
+    there = {socket.unit for socket in service.sockets}
+    for entry in service.assignments("Sockets"):
+        for unit in syntax.split(entry.value):
+            if service.expand(unit) not in there:
+                yield about(entry, WARNING, "there is no such unit beside the settings: only systemd may find it", unit)
+    seen: set[tuple[bool, object]] = set()
+    for socket in service.sockets:
+        for listened in socket.listens:
+            place = (listened.kind == "datagram", listened.address or listened.path)
+            if place in seen and not socket.reuse_port:
+                yield Finding(socket.path, ERROR, f"{socket.unit}: {_shown(listened)} is listened on twice")
+            seen.add(place)
+
+
+def _shown(listened: Listen) -> str:
+    return addresses.write(listened.address) if listened.address else listened.path
 
 
 def _is_user(name: str) -> bool:
@@ -272,18 +304,18 @@ def _known_variables(service: Service) -> frozenset[str] | None:
 
 def _twice(service: Service) -> Iterator[Finding]:
     seen: dict[tuple[str, str], Entry] = {}
-    for entry in service.entries:
+    for entry in service.written:
         row = directives.find(entry.section, entry.key)
         if row is None or row.is_list or row.is_command or not entry.value:
             continue
-        before = seen.get((entry.file, entry.key))
+        before = seen.get((entry.file, entry.label))
         if before:
             yield about(entry, WARNING, f"assigned already in line {before.line}: the last one counts")
-        seen[entry.file, entry.key] = entry
+        seen[entry.file, entry.label] = entry
 
 
 def _outdated(service: Service) -> Iterator[Finding]:
-    for entry in _first_of_each(service.entries):
+    for entry in _first_of_each(service.written):
         row = directives.find(entry.section, entry.key)
         if row is not None and row.gone:
             yield about(entry, WARNING, f"systemd {row.gone} does not have it any more")
@@ -292,8 +324,8 @@ def _outdated(service: Service) -> Iterator[Finding]:
 def _first_of_each(entries: Iterable[Entry]) -> Iterator[Entry]:
     seen: set[str] = set()
     for entry in entries:
-        if entry.key not in seen:
-            seen.add(entry.key)
+        if entry.label not in seen:
+            seen.add(entry.label)
             yield entry
 
 

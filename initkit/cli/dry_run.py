@@ -76,6 +76,7 @@ def _reasons(service: Service) -> Iterator[str]:
         if service.has(name):
             entry = service.assignments(name)[-1]
             yield f"{name}={entry.value}" if name in _VALUES else f"{name}="
+    yield from (socket.unit for socket in service.sockets)
 
 
 def _daemon_rows(service: Service) -> Iterator[tuple[str, ...]]:

@@ -13,7 +13,7 @@ from initkit.inits import NATIVE, NONE, RUNNER, SCRIPT, Support
 from initkit.settings import directives
 from initkit.settings.directives import Directive
 from initkit.settings.load import load
-from initkit.settings.service import OWN, Entry, Service
+from initkit.settings.service import Entry, Service
 
 #: init -> directive -> what becomes of it
 Matrix = Mapping[str, Mapping[str, Support]]
@@ -34,6 +34,7 @@ _SAMPLES = {
     "OUTPUT": "journal", "OOMSCOREADJUST": "1", "PATH": "/srv", "SECONDS": "1", "SIGNAL": "SIGINT", "STATUS": "1",
     "UNIT [...]": "other.service", "UNSIGNED": "1",
     "Documentation": "man:app(1)", "RequiredBy": "multi-user.target", "WantedBy": "multi-user.target",
+    "SOCKET [...]": "/run/app",
     "DynamicUser": "yes", "EnvironmentFile": "-/etc/default/app", "Group": "root", "LimitNICE": "1",
     "PIDFile": "/run/app.pid", "Restart": "on-failure", "RuntimeDirectoryPreserve": "yes",
     "FailureAction": "exit", "FailureActionExitStatus": "1", "StartLimitAction": "exit", "SuccessAction": "exit",
@@ -48,7 +49,7 @@ def main(verb: str, argv: list[str]) -> int:
     names = tuple(parsed.init) or inits.names()
     modules = {name: inits.load(name) for name in names}
     if parsed.app is None or parsed.all:
-        rows = [*directives.every(), *directives.own()]
+        rows = every()
         matrix = {name: dict(_of_samples(module, rows)) for name, module in modules.items()}
         text = _json(None, matrix) if parsed.json else _table_of(rows, matrix)
     else:
@@ -58,6 +59,13 @@ def main(verb: str, argv: list[str]) -> int:
     for line in text:
         print(line)
     return 0
+
+
+def every() -> list[Directive]:
+    """All rows; of sockets and timers only what is theirs alone."""
+    beside = [row for kind in ("socket", "timer") for row in directives.every(f".{kind}")]
+    alone = [row for row in beside if row.manual in ("systemd.socket(5)", "systemd.timer(5)")]
+    return [*directives.every(), *alone, *directives.own()]
 
 
 def parser() -> Parser:
@@ -75,8 +83,7 @@ def parser() -> Parser:
 
 def _keys(service: Service) -> list[str]:
     """The directives that the settings set, in their order."""
-    known = (*directives.SECTIONS, OWN)
-    return list(dict.fromkeys(each.key for each in service.entries if each.section in known and service.has(each.key)))
+    return list(service.settings())
 
 
 def _explanation(service: Service, matrix: Matrix) -> Iterator[str]:
@@ -125,8 +132,8 @@ def _table_of(rows: list[Directive], matrix: Matrix) -> Iterator[str]:
     """The directive table."""
     shown = [("DIRECTIVE", "TOML", "SECTION", "KIND", "SINCE", "MANUAL", *(name.upper() for name in matrix))]
     for row in rows:
-        facts = (row.name, row.toml, row.section, row.kind, str(row.since or ""), row.manual)
-        shown.append((*facts, *(_how(each, row.name) for each in matrix.values())))
+        facts = (row.label, row.toml, row.section, row.kind, str(row.since or ""), row.manual)
+        shown.append((*facts, *(_how(each, row.label) for each in matrix.values())))
     yield from map(_coloured, table.lines(shown, indent=""))
 
 
@@ -139,12 +146,13 @@ def _sample(row: Directive) -> str:
 def _of_samples(module: inits.Init, rows: list[Directive]) -> Iterator[tuple[str, Support]]:
     """What an init makes of each directive by itself; nothing where no value could be thought of."""
     for row in rows:
-        entries = [Entry(row.section, row.name, _sample(row))]
-        if row.name not in ("ExecStart", "Callable"):
+        unit = f".{row.section.lower()}" if row.label != row.name else ""
+        entries = [Entry(row.section, row.name, _sample(row), unit=unit)]
+        if row.label not in ("ExecStart", "Callable"):
             entries.append(Entry("Service", "ExecStart", "/bin/true"))
         try:
             found = module.support(Service("app", "/etc/initkit/app.toml", tuple(entries)))
         except SettingsError:
             continue
-        if row.name in found:
-            yield row.name, found[row.name]
+        if row.label in found:
+            yield row.label, found[row.label]

@@ -88,6 +88,12 @@ def _directive(text: str) -> str:
     Raises:
         UsageError: when there is none of that name.
     """
+    kind, dot, name = text.partition(".")
+    suffix = f".{kind.lower()}"
+    if dot and suffix in directives.SECTIONS_OF:  # as `Entry.label` has it, or "socket.listen_stream"
+        found = next((row for row in directives.every(suffix) if name in (row.name, row.toml)), None)
+        if found is not None:
+            return f"{kind.capitalize()}.{found.name}"
     row = directives.find_toml(text) or directives.find_own_toml(text) or directives.find_own(text)
     for section in directives.SECTIONS:
         row = row or directives.find(section, text)

@@ -39,9 +39,9 @@ _LOGGER = ("LogCommand", "LogFile", "LogMaxSize", "LogMaxFiles")
 def support(service: Service, version: int = 0) -> dict[str, Support]:
     """Everything is systemd's own; `version` (0: any) makes what came later a loss."""
     found: dict[str, Support] = {}
-    for entry in service.entries:
-        if _belongs(entry) and (entry.key not in found or found[entry.key].how == NATIVE):
-            found[entry.key] = _support(entry, version)
+    for entry in service.written:
+        if _belongs(entry) and (entry.label not in found or found[entry.label].how == NATIVE):
+            found[entry.label] = _support(entry, version)
     return found
 
 
@@ -108,7 +108,7 @@ def _losses(service: Service, options: Options) -> frozenset[str]:
     refused = sorted(set(lost) - options.allow_loss)
     if refused:
         asked = f"systemd {options.version}" if options.version else "a unit"
-        first = service.assignments(refused[0])[-1]
+        first = next(each for each in reversed(service.written) if each.label == refused[0])
         raise SettingsError(
             f"{asked} cannot keep {', '.join(f'{key}= ({lost[key].reason})' for key in refused)}",
             where=first.where,
@@ -118,7 +118,7 @@ def _losses(service: Service, options: Options) -> frozenset[str]:
 
 
 def _belongs(entry: Entry) -> bool:
-    return entry.section in (*directives.SECTIONS, OWN)
+    return entry.section in (*directives.SECTIONS, OWN, "Socket", "Timer")
 
 
 def _own(service: Service) -> frozenset[str]:

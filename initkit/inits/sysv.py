@@ -8,11 +8,11 @@ import os
 from initkit import plan
 from initkit.errors import SettingsError
 from initkit.inits import NATIVE, NONE, RUNNER, SCRIPT, File, Options, Support
-from initkit.plan import lsb, shell
+from initkit.plan import lsb, shell, sockets
 from initkit.plan.process import pattern
 from initkit.settings import directives, specifiers, values
 from initkit.settings.find import reference
-from initkit.settings.service import OWN, Service
+from initkit.settings.service import Service
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,8 +91,16 @@ _OWN_TABLE = (*lsb.OVERRIDES, "Settings", "Runner", "DefaultFile")
 
 def support(service: Service) -> dict[str, Support]:
     """What becomes of every directive that the service sets."""
-    keys = {entry.key: entry for entry in service.entries if entry.section in (*directives.SECTIONS, OWN)}
-    return {key: _support(service, entry) for key, entry in keys.items() if service.has(key)}
+    found = service.settings()
+    return {label: (_beside if each.unit else _support)(service, each) for label, each in found.items()}
+
+
+def _beside(service: Service, entry: Entry) -> Support:
+    """Of the sockets and the timer."""
+    if entry.unit.endswith(".timer"):
+        return Support(NONE, "SysV init starts nothing at set times")
+    reason = sockets.refusal(entry)
+    return Support(NONE, reason) if reason else Support(RUNNER, "the runner opens the sockets, and keeps them open")
 
 
 def _support(service: Service, entry: Entry) -> Support:
@@ -233,11 +241,11 @@ def _without_losses(service: Service, found: dict[str, Support], options: Option
     lost = {key: each for key, each in found.items() if each.how in kinds}
     refused = [key for key in lost if key not in options.allow_loss]
     if refused:
-        where = service.assignments(refused[0])[-1].where
+        where = service.settings()[refused[0]].where
         told = ", ".join(f"{key}= ({lost[key].reason})" for key in refused)
         hint = " ".join(["accept it with", *(f"--allow-loss {key}" for key in refused)])
         raise SettingsError(f"an init script cannot keep {told}", where=where, hint=hint)
-    kept = tuple(entry for entry in service.entries if entry.key not in lost)
+    kept = tuple(entry for entry in service.written if entry.label not in lost)
     return Service(service.name, service.path, kept, user=service.user)
 
 

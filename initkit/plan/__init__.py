@@ -110,6 +110,7 @@ def needs_parent(service: Service) -> bool:
         or service.type in ("notify", "notify-reload", "oneshot", "forking")
         or service.notify_access not in ("", "none")
         or (service.exit_type, service.stop_failure_mode) != ("main", "terminate")
+        or bool(service.sockets)
         or any(service.has(directive) for directive in PARENTAL)
     )
 

@@ -135,6 +135,11 @@ class Directive:
         return snake(self.name)
 
     @property
+    def label(self) -> str:
+        """What it goes by among all settings of a service: see `Entry.label`."""
+        return f"{self.section}.{self.name}" if self.section in ("Socket", "Timer") else self.name
+
+    @property
     def is_command(self) -> bool:
         """Whether values are command lines."""
         return self.kind.startswith(("PATH [ARGUMENT", "COMMAND"))

@@ -42,6 +42,11 @@ class Entry(Record):
         return f"{self.file}:{self.line}" if self.line else self.file
 
     @property
+    def label(self) -> str:
+        """What it goes by among all settings of a service: "User", "Socket.ListenStream", "Timer.Unit"."""
+        return f"{self.unit.rpartition('.')[2].capitalize()}.{self.key}" if self.unit else self.key
+
+    @property
     def shown(self) -> str:
         """The value for messages: in quotes, on one line, not too long."""
         text = '"' + "".join(char if char.isprintable() else repr(char)[1:-1] for char in self.value) + '"'
@@ -339,7 +344,10 @@ class Service(Unit):
 
     def __init__(self, name: str, path: str, entries: tuple[Entry, ...], *, user: bool = False) -> None:
         super().__init__(name, path, tuple(entry for entry in entries if not entry.unit), user=user)
-        self.__dict__["_all"] = entries
+        self.__dict__["written"] = entries
+
+    if TYPE_CHECKING:
+        written: tuple[Entry, ...]  # all there is, also about its sockets and its timer
 
     def is_meant_by(self, entry: Entry) -> bool:
         """Whether it is a directive or a setting of initkit's own: the tables of single inits have names of theirs."""
@@ -415,11 +423,11 @@ class Service(Unit):
         return found
 
     def _companions(self, kind: str) -> Iterator[Any]:
-        names = dict.fromkeys(each.unit for each in self.__dict__["_all"] if each.unit.endswith(f".{kind}"))
+        names = dict.fromkeys(each.unit for each in self.written if each.unit.endswith(f".{kind}"))
         for unit in names:
             from initkit.settings import companions  # most services have none
 
-            own = tuple(each for each in self.__dict__["_all"] if each.unit == unit)
+            own = tuple(each for each in self.written if each.unit == unit)
             yield companions.KINDS[kind](self, unit, own)
 
     @property
@@ -428,15 +436,13 @@ class Service(Unit):
         return (self, *self.sockets, *filter(None, (self.timer,)))
 
     def settings(self) -> dict[str, Entry]:
-        """Every setting that has a value -> the assignment that counts, by the name that it goes by among those of the
-        service: "User", "Socket.ListenStream", "Timer.Unit"; the tables of single inits are not among them."""
-        found = {}
-        for unit in self.units:
-            kind = f"{unit.suffix[1:].capitalize()}." if unit is not self else ""
-            found.update(
-                {kind + each.key: each for each in unit.entries if unit.is_meant_by(each) and unit.has(each.key)}
-            )
-        return found
+        """Every directive that has a value, by `Entry.label` -> the assignment that counts."""
+        return {
+            each.label: each
+            for unit in self.units
+            for each in unit.entries
+            if unit.is_meant_by(each) and unit.has(each.key)
+        }
 
     def tables(self, init: str) -> list[Entry]:
         """The settings for one init only: TOML's `[sysv]` and its like."""
@@ -454,7 +460,7 @@ class Service(Unit):
     def faults(self) -> Iterator[SettingsError]:
         """Everything that keeps these settings from being used: wrong values, then what does not make a service."""
         if self.name.endswith("@"):  # a template: what it says is meant for its instances
-            yield from Service(f"{self.name}instance", self.path, self.__dict__["_all"], user=self.user).faults()
+            yield from Service(f"{self.name}instance", self.path, self.written, user=self.user).faults()
             return
         found = False
         for fault in self.wrong_values():

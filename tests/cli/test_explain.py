@@ -28,6 +28,10 @@ nice = ""
 [sysv]
 default_start = "2"
 
+[socket]
+description = "the socket"
+listen_stream = 8080
+
 [initkit]
 settle_sec = 1
 """
@@ -49,7 +53,10 @@ def test_every_setting_and_every_init(settings: None, initkit: Run) -> None:
     assert (ran.returncode, ran.stderr) == (0, "")
     found = matrix(ran.stdout)
     assert found.pop("SETTING") == [name.upper() for name in inits.names()]
-    assert list(found) == ["Description", "ExecStart", "User", "Restart", "PrivateTmp", "SettleSec"]
+    assert list(found) == [
+        *("Description", "ExecStart", "User", "Restart", "PrivateTmp", "SettleSec"),
+        *("Socket.Description", "Socket.ListenStream"),
+    ]
     systemd, sysv = (inits.names().index(name) for name in ("systemd", "sysv"))
     assert found["User"][systemd] == "native"
     assert found["User"][sysv] == "script"
@@ -87,7 +94,15 @@ def test_without_an_app_it_shows_every_directive(initkit: Run) -> None:
     ran = initkit("explain")
     header, *lines = ran.stdout.splitlines()
     assert header.split() == ["DIRECTIVE", "TOML", "SECTION", "KIND", "SINCE", "MANUAL", "SYSTEMD", "SYSV"]
-    assert [line.split()[0] for line in lines] == [row.name for row in (*directives.every(), *directives.own())]
+    names = [line.split()[0] for line in lines]
+    service, own = ([row.name for row in rows] for rows in (directives.every(), directives.own()))
+    assert names[: len(service)] == service
+    assert names[-len(own) :] == own
+    beside = {name: line.split()[-2:] for name, line in zip(names, lines, strict=True) if "." in name}
+    assert beside["Socket.ListenStream"] == ["native", "runner"]
+    assert beside["Socket.ListenNetlink"] == ["native", "none"]
+    assert beside["Timer.OnCalendar"][0] == "native"
+    assert len(beside) > 80
     nice = next(line.split() for line in lines if line.startswith("Nice "))
     assert nice == ["Nice", "nice", "Service", "NICE", "systemd.exec(5)", "native", "script"]
     how = {word for line in lines for word in line.split()[-2:]}
