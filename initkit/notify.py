@@ -84,6 +84,17 @@ def extend_timeout(seconds: float) -> bool:
     return send(f"EXTEND_TIMEOUT_USEC={round(seconds * 1_000_000)}")
 
 
+def store(name: str, *fds: int) -> bool:
+    """FDSTORE=1: keep copies of these descriptors for the next start, which finds them behind its sockets with this
+    name: sd_listen_fds_with_names(3). FileDescriptorStoreMax= says how many are kept."""
+    return send("FDSTORE=1", f"FDNAME={name}", fds=fds)
+
+
+def remove_stored(name: str) -> bool:
+    """FDSTOREREMOVE=1: let go of the kept descriptors of this name."""
+    return send("FDSTOREREMOVE=1", f"FDNAME={name}")
+
+
 def barrier(timeout: float = PATIENCE) -> bool:
     """BARRIER=1: wait `timeout` seconds at most until all that was said has been taken in; returns whether it has.
 

@@ -30,7 +30,7 @@ NEVER = {
 LATE = {"re", "typing", "dataclasses", "enum", "signal", "subprocess", "socket", "ctypes", "contextlib", "functools",
         "pathlib", "argparse", "tomllib", "json"}  # fmt: skip
 #: modules that are imported late themselves
-LATER = ("kernel.py", "follow.py", "toml.py")
+LATER = ("libc.py", "follow.py", "toml.py")
 
 
 def imports(path: Path, *, top: bool = False) -> Iterator[str]:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 UNIT_DIRECTORY = "/etc/systemd/system"
 USER_UNIT_DIRECTORY = "/etc/systemd/user"
 
+#: initkit's own settings that need the runner.
+_THROUGH_RUNNER = ("Callable", "NotificationFd")
 #: Values that came later than their directives: systemd.service(5), systemd.exec(5). One that ends in ":" is a prefix.
 NEW_VALUES = {
     "Type": {"notify-reload": 253},
@@ -51,7 +53,7 @@ def _support(entry: Entry, version: int) -> Support:
     if entry.section == OWN:
         if entry.key in _LOGGER:
             return Support(RUNNER, "the unit calls the runner, which starts the logger and becomes the program")
-        return Support(RUNNER if entry.key == "Callable" else NONE, "a setting of initkit's own")
+        return Support(RUNNER if entry.key in _THROUGH_RUNNER else NONE, "a setting of initkit's own")
     row = directives.find(entry.section, entry.key)
     if row is None:
         return Support(NONE, f"for {entry.section} only")
@@ -129,7 +131,7 @@ def _sections(service: Service, options: Options, dropped: frozenset[str]) -> li
     """The unit's sections with their assignments, in the order of the settings."""
     found: dict[str, list[tuple[str, str]]] = {section: [] for section in directives.SECTIONS}
     logger = any(service.has(key) and key not in options.allow_loss for key in _LOGGER)
-    through_runner = bool(options.runner or service.callable or logger)
+    through_runner = bool(options.runner or service.callable or service.notification_fd or logger)
     for entry in service.entries:
         if entry.section == OWN:
             found["Service"].append((f"X-Initkit-{entry.key}", entry.value))
@@ -140,6 +142,8 @@ def _sections(service: Service, options: Options, dropped: frozenset[str]) -> li
             found[entry.section].append((entry.key, entry.value))
     if through_runner:
         found["Service"].append(("ExecStart", _runner(service, options)))
+    if service.notification_fd and not service.notify_access:  # it is not the program itself that says READY=1
+        found["Service"].append(("NotifyAccess", "all"))
     return [(section, assignments) for section, assignments in found.items() if assignments]
 
 

@@ -111,8 +111,22 @@ def needs_parent(service: Service) -> bool:
         or service.notify_access not in ("", "none")
         or (service.exit_type, service.stop_failure_mode) != ("main", "terminate")
         or bool(service.sockets)
+        or service.fd_store_max > 0
         or any(service.has(directive) for directive in PARENTAL)
     )
+
+
+def verify(service: Service) -> None:
+    """Check what no step stands for: that the runner can open the sockets.
+
+    Raises:
+        SettingsError: for the first that systemd alone can.
+    """
+    if service.sockets or service.has("Sockets"):
+        from initkit.plan import sockets
+
+        for fault in sockets.refusals(service):
+            raise fault
 
 
 def daemon_pid_path(service: Service) -> str:

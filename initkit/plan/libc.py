@@ -8,6 +8,13 @@ import os
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
+# kcmp(2)
+_KCMP_FILE = 0
+_KCMP = {
+    "x86_64": 312, "aarch64": 272, "riscv64": 272, "loongarch64": 272, "i386": 349, "i686": 349, "armv7l": 378,
+    "ppc64le": 354, "s390x": 343,
+}  # fmt: skip
+
 # prctl(2)
 _PR_SET_NAME = 15
 # ioprio_set(2)
@@ -51,3 +58,12 @@ def set_title(title: str) -> None:
     if 0 < start < end:
         text = title.encode("utf-8", "surrogateescape")[: end - start - 1]
         ctypes.memmove(start, text.ljust(end - start, b"\0"), end - start)
+
+
+def is_same_file(one: int, other: int) -> bool | None:
+    """kcmp(2): whether two descriptors of this process are of one open file; None where the kernel does not tell."""
+    number, own = _KCMP.get(os.uname().machine), os.getpid()
+    if number is None:
+        return None
+    found = _libc.syscall(number, own, own, _KCMP_FILE, ctypes.c_ulong(one), ctypes.c_ulong(other))
+    return None if found < 0 else bool(found == 0)

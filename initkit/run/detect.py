@@ -18,6 +18,8 @@ _SUPERVISORS = frozenset(
      "finit", "shepherd", "nosh", "perpd", "catatonit", "tini", "dumb-init", "docker-init", "honcho", "foreman",
      "monit", "process-compose")
 )  # fmt: skip
+_PARENT = "the parent is "
+_S6 = f"{_PARENT}s6-supervise"
 #: Variables by which supervisors say that they started a program.
 _MARKS = ("SUPERVISOR_ENABLED", "DINIT_SERVICE", "DINIT_CS_FD", "RC_SVCNAME_SUPERVISED", "XPC_SERVICE_NAME")
 
@@ -48,10 +50,27 @@ def surroundings() -> Surroundings:
             return Surroundings(SUPERVISOR, f"{mark} is set")
     comm = _comm(parent)
     if comm in _SUPERVISORS:
-        return Surroundings(SUPERVISOR, f"the parent is {comm}")
+        return Surroundings(SUPERVISOR, _PARENT + comm)
     if os.isatty(0) or os.isatty(2):
         return Surroundings(TERMINAL, "standard input or error is a terminal")
     return Surroundings(SCRIPT, "none of the others")
+
+
+def notification_fd(caller: Surroundings) -> int:
+    """The descriptor on which a supervisor waits for a newline, -1 for none: `NOTIFY_FD` names it, and for s6-supervise
+    the file `notification-fd` in its service's folder, which is the one that it starts programs in."""
+    named = os.environ.get("NOTIFY_FD", "")
+    if not named and caller.proof == _S6 and caller.who == SUPERVISOR:
+        try:
+            with open("notification-fd", "rb", buffering=0) as file:
+                named = file.read(20).decode(errors="replace").strip()
+        except OSError:
+            pass
+    fd = int(named) if named.isascii() and named.isdigit() and len(named) < 10 else -1
+    try:
+        return fd if fd > 2 and os.fstat(fd).st_mode & 0o170000 in (0o010000, 0o140000) else -1  # S_IFIFO, S_IFSOCK
+    except OSError:  # it is closed
+        return -1
 
 
 def _comm(pid: int) -> str:

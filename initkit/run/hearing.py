@@ -7,6 +7,7 @@ import os
 import time
 
 from initkit.run import family, identity, pidfile
+from initkit.run.handed import Handed
 from initkit.run.loop import INFINITY, Event
 from initkit.run.outcome import Outcome
 
@@ -36,13 +37,12 @@ class Hearing:
         report: Callable[[str, str], None],
         *,
         output: int | None = None,
-        fds: tuple[int, ...] = (),
-        sockets: dict[str, str] | None = None,
+        passed: tuple[tuple[int, str], ...] = (),
         hangup: str = "ignore",
         kin: Kin | None = None,
     ) -> None:
-        self.service, self.loop, self.report, self.output, self.fds = service, loop, report, output, fds
-        self.sockets, self.hangup = sockets or {}, hangup
+        self.service, self.loop, self.report, self.output, self.hangup = service, loop, report, output, hangup
+        self.handed = Handed(service, loop, lambda text: report("note", f"{service.name}: {text}"), passed)
         self.kin = kin  # the service's part of the descendants; without it, they are all the service's
         self.family: Family = kin or family
         self.main = 0  # pid of the main process, 0 while it is not known
@@ -164,11 +164,18 @@ class Hearing:
         """Take in what the service said: sd_notify(3)."""
         if self.notify is not None:
             before = self.said_ready
-            for pid, uid, fields in self.notify.messages():
+            for pid, uid, fields, fds in self.notify.messages():
                 if self._may_notify(pid, uid):
                     self._noted(fields)
+                    if self.handed.store:
+                        self.handed.store.take(fields, fds)
                 if self.said_ready != before:
                     break  # what comes next is said of a service that is ready, which it shall be first
+        return (Event("notify", to=self.kin),)
+
+    def said_newline(self) -> tuple[Event, ...]:
+        """Take in the newline of a program with `notification_fd`."""
+        self._noted({"READY": "1"})
         return (Event("notify", to=self.kin),)
 
     def _may_notify(self, pid: int, uid: int) -> bool:

@@ -30,6 +30,8 @@ def run(service: Service, how: str = "") -> int:
     """
     open_standard_streams()
     caller = detect.surroundings()
+    if caller.who != detect.SYSTEMD:
+        plan.verify(service)
     if how == DAEMON or (not how and caller.forks):
         from initkit.run import daemon
 
@@ -52,7 +54,11 @@ def become(service: Service, caller: detect.Surroundings) -> NoReturn:
         process.environment["TERM"] = os.environ["TERM"]
     process.fds = listen_fds(process.environment)
     if caller.who == detect.SUPERVISOR:
-        process.fds = tuple(dict.fromkeys((*process.fds, *_notification_fd(process.environment))))
+        process.fds = tuple(dict.fromkeys((*process.fds, *_notification_fd(caller, process.environment))))
+    if service.notification_fd:  # only systemd has us become a program that has to tell
+        from initkit.run.newline import bridge
+
+        process.fds = (*process.fds, bridge(service.notification_fd))
     if service.has_logger:
         from initkit.run import keeper
 
@@ -62,17 +68,13 @@ def become(service: Service, caller: detect.Surroundings) -> NoReturn:
     raise AssertionError("the plan ends in an exec")
 
 
-def _notification_fd(environment: dict[str, str]) -> tuple[int, ...]:
+def _notification_fd(caller: detect.Surroundings, environment: dict[str, str]) -> tuple[int, ...]:
     """The descriptor that a supervisor waits at for a newline: see `initkit.notify`. The program is to have it."""
-    named = os.environ.get("NOTIFY_FD", "")
-    fd = int(named) if named.isascii() and named.isdigit() and len(named) < 10 else -1
-    if fd < 3:
+    fd = detect.notification_fd(caller)
+    if fd < 0:
         return ()
-    try:
-        os.set_inheritable(fd, True)
-    except OSError:  # it is closed
-        return ()
-    environment["NOTIFY_FD"] = named
+    os.set_inheritable(fd, True)
+    environment["NOTIFY_FD"] = str(fd)
     return (fd,)
 
 

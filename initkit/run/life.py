@@ -12,7 +12,7 @@ import time
 from initkit import plan
 from initkit.run import pidfile
 from initkit.run.ending import Ending
-from initkit.run.loop import INFINITY
+from initkit.run.loop import INFINITY, Event
 from initkit.run.outcome import Outcome, manager_status, restart_delay, result_of, success, will_restart
 
 TYPE_CHECKING = False
@@ -39,9 +39,9 @@ class Life(Ending):
     """One service under supervision, through all its restarts.
 
     `report` is told "ready", "skipped", "note", "restarting" or "failed" (the text of these two begins with the exit
-    status), with a line for people. Output that the settings send nowhere goes to the descriptor `output`, `fds` are
-    the sockets passed on, with the variables `sockets` about them (sd_listen_fds(3)); a SIGHUP that is not for
-    ExecReload= means "stop", "forward" or "ignore" as `hangup` says.
+    status), with a line for people. Output that the settings send nowhere goes to the descriptor `output`, `passed`
+    are the sockets that the manager was given itself, with their names; a SIGHUP that is not for ExecReload= means
+    "stop", "forward" or "ignore" as `hangup` says.
     """
 
     _starts: tuple[float, ...] = ()  # when the last lives began
@@ -49,6 +49,7 @@ class Life(Ending):
     verdict: int | None = None  # the exit status that the manager is to end with because of this service
     _delay = 0.0  # before the next restart
     logger: Logger | None = None  # who reads its output, where that is a process of the service's own
+    dormant = False  # whether it is to be started by traffic at its sockets
 
     def supervise(self) -> int:
         """Live until there is nothing more to restart; returns the exit status to end with."""
@@ -56,6 +57,7 @@ class Life(Ending):
         try:
             return self.loop.run(self._lives(), self.kin)
         finally:
+            self.handed.rest()
             if self.notify:
                 self.notify.close()
 
@@ -77,31 +79,40 @@ class Life(Ending):
     def _listens(self) -> bool:
         service = self.service
         return (
-            service.type in ("notify", "notify-reload") or service.notify_access not in ("", "none") or self._watched()
+            service.type in ("notify", "notify-reload")
+            or service.notify_access not in ("", "none")
+            or service.fd_store_max > 0
+            or self._watched()
         )
 
     def _watched(self) -> bool:
         return 0 < self.service.watchdog < INFINITY
 
     def _lives(self) -> Task:
+        self.dormant = self.service.on_demand
         while True:
             self._starts = (*self._starts, time.monotonic())
             self.begin()
             if self.kin:
                 self.kin.renew()
-            self.enter("activating", self.service.start_timeout)
-            yield from self._start()
+            if self.dormant:
+                yield from self._sleep()
+            if not self.ending:
+                self.dormant, self.status_text = False, ""
+                self.enter("activating", self.service.start_timeout)
+                yield from self._start()
             if self.ready:
                 self.enter("reloading" if self.reloading else "active")
                 yield from self._stay()
             yield from self.end()
+            self.handed.ended()
             self.last, self.deadline = self.outcome, INFINITY
             restarts = self._restarts()
             if restarts:
                 yield from self._pause()
             if self.stopping and (yield from self._again()):
                 continue
-            if self.stopping or not restarts:
+            if self.stopping or not (restarts or self._may_sleep()):
                 return self._exit_status()
 
     def _exit_status(self) -> int:
@@ -112,6 +123,7 @@ class Life(Ending):
     def _start(self) -> Part[None]:
         """To readiness, or to an outcome."""
         service = self.service
+        self._open_sockets()
         yield from self._conditions()
         for command in () if self.ending else service.exec_start_pre:
             if not (yield from self._succeeds(command)):
@@ -131,6 +143,46 @@ class Life(Ending):
         self.guard()
         self.report("ready", "")
 
+    def _sleep(self) -> Part[None]:
+        """`on_demand`: listen, which is all that is to be done, until somebody comes."""
+        self.enter("activating")
+        self._open_sockets()
+        if self.ending:
+            return
+        came: list[bool] = []
+
+        def take() -> tuple[Event, ...]:
+            came.append(True)
+            return (Event("wake", to=self.kin),)
+
+        self.handed.await_traffic(take)
+        self.deadline, self.status_text = INFINITY, "to be started by the first to come"
+        self.enter("active")
+        self.report("ready", "")
+        yield from self.until(lambda: bool(came))
+        self.handed.ignore_traffic()
+
+    def _may_sleep(self) -> bool:
+        """Whether to wait for traffic again: not when it wakes a service time and again, systemd.socket(5)
+        TriggerLimitBurst=."""
+        if not self.service.on_demand:
+            return False
+        socket, now = self.service.sockets[0], time.monotonic()
+        longest = max(socket.trigger_limit_interval, self.service.start_limit_interval)
+        self._starts = tuple(each for each in self._starts if each > now - longest)
+        recent = [each for each in self._starts if each > now - socket.trigger_limit_interval]
+        if 0 < socket.trigger_limit_burst <= len(recent):
+            self._fail(f"{self.service.name}: started {len(recent)} times within {socket.trigger_limit_interval:g} s")
+            return False
+        self.dormant = True
+        return True
+
+    def _open_sockets(self) -> None:
+        try:
+            self.handed.open()
+        except OSError as fault:
+            self.outcome = Outcome("resources", note=f"cannot listen on {fault.filename}: {fault.strerror}")
+
     def _conditions(self) -> Part[None]:
         for command in self.service.exec_condition:
             status = yield from self.command(command)
@@ -148,7 +200,7 @@ class Life(Ending):
                 if not (yield from self._succeeds(command, main=True)):
                     return
             return
-        pid = self.start(plan.main_program(service), self._main_variables())
+        pid = self.start(plan.main_program(service), self._main_variables(), main=True)
         self.main, self.control = (0, pid) if service.type == "forking" else (pid, 0)
         if not (yield from self.executed(pid)):
             return
@@ -165,7 +217,7 @@ class Life(Ending):
         self.write_main_pid()
 
     def _main_variables(self) -> dict[str, str]:
-        found = dict(self.sockets)
+        found = {}
         if self.notify:
             found["NOTIFY_SOCKET"] = self.notify.address
         if self._watched():
@@ -310,6 +362,7 @@ class Life(Ending):
     def _again(self) -> Part[bool]:
         """After a stop that was asked for: whether a start is to follow, now or when it is asked for."""
         self.deadline = INFINITY
+        self.dormant = self.service.on_demand and self.then == "wait"  # a restart starts it at once
         if self.then == "wait":
             self.rest()
         while self.then == "wait":
@@ -321,6 +374,7 @@ class Life(Ending):
 
     def rest(self) -> None:
         """Be down."""
+        self.handed.rest()
         self.enter("inactive" if self.outcome.clean else "failed")
 
     def _fail(self, text: str) -> None:
@@ -332,11 +386,11 @@ class Life(Ending):
             self.report("skipped", f"{name}: skipped: ExecCondition= {outcome}")
         elif not outcome.clean:
             self._fail(f"{name}: {outcome}")
-        elif not self.ready:
+        elif not self.ready and not self.dormant:
             self._fail(f"{name}: stopped before it was ready")
 
     def _succeeds(self, command: Command, *, main: bool = False) -> Part[bool]:
-        status = yield from self.command(command)
+        status = yield from self.command(command, main=main)
         if status and not self.ending and not (main and success(self.service, status)):
             self.outcome = Outcome(result_of(self.service, status), status, f"{command.path} failed")
         return not self.ending

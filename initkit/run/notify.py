@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 _SIZE = 4096
 _CREDENTIALS = 12  # struct ucred: pid, uid, gid
-_MOST_FDS = 64
+_MOST_FDS = 253  # <linux/net/scm.h>, SCM_MAX_FD
+_MOST = 512  # messages that are taken in at once: who floods us holds up nobody else
 
 
 class NotifySocket:
@@ -31,25 +32,29 @@ class NotifySocket:
         """The descriptor, to wait on."""
         return self._socket.fileno()
 
-    def messages(self) -> Iterator[tuple[int, int, dict[str, str]]]:
-        """What has arrived: (pid and uid of the sender, its assignments). Descriptors that come along are closed, which
-        is what BARRIER=1 waits for."""
+    def messages(self) -> Iterator[tuple[int, int, dict[str, str], list[int]]]:
+        """What has arrived: (pid and uid of the sender, its assignments, descriptors that came along). Those that are
+        not taken out of the list are closed, which is what BARRIER=1 waits for."""
         space = _socket.CMSG_SPACE(_CREDENTIALS) + _socket.CMSG_SPACE(4 * _MOST_FDS)
-        while True:
+        for _ in range(_MOST):
             try:
                 data, ancillary, flags, _ = self._socket.recvmsg(_SIZE, space, _socket.MSG_CMSG_CLOEXEC)
             except BlockingIOError:
                 return
             pid, uid = 0, -1
+            fds: list[int] = []
             for level, kind, content in ancillary:
                 numbers = [int.from_bytes(content[at : at + 4], sys.byteorder) for at in range(0, len(content) - 3, 4)]
                 if level == _socket.SOL_SOCKET and kind == _socket.SCM_CREDENTIALS:
                     pid, uid, _ = numbers
                 elif level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
-                    for fd in numbers:
-                        os.close(fd)
-            if not flags & _socket.MSG_TRUNC:
-                yield pid, uid, _fields(data)
+                    fds += numbers
+            try:
+                if not flags & (_socket.MSG_TRUNC | _socket.MSG_CTRUNC):
+                    yield pid, uid, _fields(data), fds
+            finally:
+                for fd in fds:
+                    os.close(fd)
 
     def close(self) -> None:
         """Close it."""

@@ -65,6 +65,14 @@ def _asked_for(step: Step, service: Service) -> Entry | None:
     return None
 
 
+def listen_names() -> tuple[tuple[int, str], ...]:
+    """The descriptors passed to this process, with their names."""
+    variables: dict[str, str] = {}
+    fds = listen_fds(variables)
+    names = variables["LISTEN_FDNAMES"].split(":") if "LISTEN_FDNAMES" in variables else []
+    return tuple((fd, names[at] if at < len(names) else "unknown") for at, fd in enumerate(fds))
+
+
 def listen_fds(environment: dict[str, str]) -> tuple[int, ...]:
     """The descriptors passed to this process: sd_listen_fds(3). What was not meant for us is dropped."""
     meant = os.environ.get("LISTEN_PID") == str(os.getpid())

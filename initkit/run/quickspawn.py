@@ -127,12 +127,12 @@ def quickspawn(steps: Iterable[Step], process: Process) -> int:
         return 0  # a fork will tell
 
 
-def keep_private(fds: tuple[int, ...]) -> None:
-    """Let the descriptors that this process was started with go no further, but for these. Those that it opens itself
-    are private (PEP 446), so that nothing is to be closed at a program's start."""
+def keep_private() -> None:
+    """Let the descriptors that this process was started with go no further by themselves. Those that it opens are
+    private (PEP 446), so that nothing is to be closed at a program's start."""
     for name in os.listdir("/proc/self/fd"):
         try:
-            if int(name) > 2 and int(name) not in fds:
+            if int(name) > 2:
                 os.set_inheritable(int(name), False)
         except OSError:
             pass  # the listing's own

@@ -18,19 +18,22 @@ if TYPE_CHECKING:
     from initkit.settings.service import Service
 
 
+_FDS = 202  # systemd.exec(5), EXIT_FDS
+
+
 def spawn(
     service: Service,
     steps: tuple[Step, ...],
     variables: Mapping[str, str],
     *,
     output: int | None = None,
-    fds: tuple[int, ...] = (),
+    fds: Mapping[int, int] | None = None,
     prepare: Callable[[Process], None] | None = None,
 ) -> tuple[int, int]:
     """Fork, and perform the steps in the child, in a session of its own.
 
     Returns its pid and a pipe that closes when the program is executed; before that it may bring one line: why it was
-    not. `output` is where output goes that the settings send nowhere; `fds` are to be the program's from 3 on;
+    not. `output` is where output goes that the settings send nowhere; `fds` are the program's by their numbers there;
     `prepare` is called in the child, before the first step.
     """
     report, told = os.pipe2(os.O_CLOEXEC)
@@ -45,7 +48,7 @@ def spawn(
     try:
         _signal.set_wakeup_fd(-1)
         os.setsid()
-        status = _child(service, steps, variables, output, fds, told, prepare)
+        status = _child(service, steps, variables, output, fds or {}, told, prepare)
     finally:
         os._exit(status)
 
@@ -63,16 +66,22 @@ def _child(
     steps: tuple[Step, ...],
     variables: Mapping[str, str],
     output: int | None,
-    fds: tuple[int, ...],
+    fds: Mapping[int, int],
     told: int,
     prepare: Callable[[Process], None] | None,
 ) -> int:
     process = blank(service, variables, output)
-    if fds:
+    if "LISTEN_FDS" in variables:
         process.environment["LISTEN_PID"] = str(os.getpid())
+    if fds:
+        try:
+            told, output = _place(fds, told, output)
+        except OSError as fault:
+            os.write(told, f"{service.name}: {len(fds)} descriptors to hand over: {fault.strerror}".encode())
+            return _FDS
     if "WATCHDOG_USEC" in variables:
         process.environment["WATCHDOG_PID"] = str(os.getpid())
-    process.fds = fds
+    process.fds, process.default_output = tuple(fds), output
     process.private_fds = (told,) if output is None or output < 3 else (told, output)
     if prepare:
         prepare(process)
@@ -84,6 +93,21 @@ def _child(
     except SystemExit as end:
         return ended_callable(end)
     return 255
+
+
+def _place(fds: Mapping[int, int], told: int, output: int | None) -> tuple[int, int | None]:
+    """Give descriptors their numbers, once all is out of the way; returns the new ones of `told` and `output`."""
+    import fcntl
+
+    def moved(fd: int) -> int:
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, max(fds) + 1)
+
+    held, told = [(number, moved(fd)) for number, fd in fds.items()], moved(told)
+    if output is not None and output > 2:
+        output = moved(output)
+    for number, fd in held:
+        os.dup2(fd, number)  # stays open at the exec
+    return told, output
 
 
 def ended_callable(end: SystemExit) -> int:

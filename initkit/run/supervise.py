@@ -10,7 +10,8 @@ from initkit.run import detect
 from initkit.run.hearing import STOP
 from initkit.run.life import Life, kind_of
 from initkit.run.loop import Loop
-from initkit.run.perform import listen_fds
+from initkit.run.newline import Herald
+from initkit.run.perform import listen_names
 from initkit.run.quickspawn import keep_private
 
 TYPE_CHECKING = False
@@ -27,9 +28,15 @@ def foreground(service: Service, caller: detect.Surroundings) -> int:
     """Supervise in the foreground; returns the exit status of the service's last life."""
     # A terminal that goes takes the service with it; a supervisor or a container means the program.
     hangup = "forward" if caller.who in (detect.SUPERVISOR, detect.PID1) else "stop"
-    sockets: dict[str, str] = {}
-    fds = listen_fds(sockets)
-    return supervise(service, _complain, fds=fds, sockets=sockets, hangup=hangup)
+    passed = listen_names()
+    herald = Herald(caller)
+
+    def report(word: str, text: str) -> None:
+        if word in ("ready", "skipped"):
+            herald.ready()
+        _complain(word, text)
+
+    return supervise(service, report, passed=passed, hangup=hangup)
 
 
 def supervise(
@@ -37,8 +44,7 @@ def supervise(
     report: Callable[[str, str], None],
     *,
     output: int | None = None,
-    fds: tuple[int, ...] = (),
-    sockets: dict[str, str] | None = None,
+    passed: tuple[tuple[int, str], ...] = (),
     hangup: str = "ignore",
     ended: Callable[[], None] | None = None,
 ) -> int:
@@ -52,11 +58,11 @@ def supervise(
 
     try:
         kernel.become_subreaper()
-        keep_private(fds)
+        keep_private()
         kin = _kin(service)
         signals = (*STOP, _signal.SIGHUP, _signal.SIGUSR1, _signal.SIGUSR2, _signal.SIGQUIT)
         loop = Loop(signals, kin.roll.owners if kin else None)
-        life = kind_of(service)(service, loop, report, output=output, fds=fds, sockets=sockets, hangup=hangup, kin=kin)
+        life = kind_of(service)(service, loop, report, output=output, passed=passed, hangup=hangup, kin=kin)
         server = _listen(life)
         try:
             return life.supervise()

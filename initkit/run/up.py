@@ -5,6 +5,7 @@ from __future__ import annotations
 import _signal  # type: ignore[import-not-found]  # `signal` costs an `enum`
 import os
 
+from initkit import plan
 from initkit.errors import InitkitError
 from initkit.plan import order
 from initkit.run import control, descriptors, detect, family
@@ -41,13 +42,16 @@ def up(services: Sequence[Service], name: str) -> int:
         InitkitError: when it cannot be done here.
     """
     ordered = order.of(services)
+    for service in services:
+        plan.verify(service)
     open_standard_streams()
-    descriptors.make_room(_EACH * len(services) + _ALL)
+    listened = sum(len(socket.listens) for each in services for socket in each.sockets)
+    descriptors.make_room(_EACH * len(services) + listened + _ALL)
     from initkit.plan import kernel
 
     try:
         kernel.become_subreaper()
-        keep_private(())
+        keep_private()
         return _up(services, ordered, name)
     except OSError as fault:
         about = f"{fault.filename}: " if fault.filename else ""

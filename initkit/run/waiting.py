@@ -69,12 +69,13 @@ class Waiting(Hearing):
             self.outcome = Outcome(result_of(self.service, status), status, failure)
         return not failure
 
-    def command(self, command: Command, *, stoppable: bool = True) -> Part[int]:
+    def command(self, command: Command, *, stoppable: bool = True, main: bool = False) -> Part[int]:
         """Run one of the service's commands to its end: its wait status, 0 when its failure does not count.
 
-        A command that is `stoppable` does not hold up a stop; one that goes on is left to `control`.
+        A command that is `stoppable` does not hold up a stop; one that goes on is left to `control`. A `main` program
+        is handed the service's descriptors.
         """
-        self.control = pid = self.start(plan.program(self.service, command), self.variables())
+        self.control = pid = self.start(plan.program(self.service, command), self.variables(), main=main)
         while not (pid in self.exits and pid in self._failures):
             if (stoppable and self.stopping) or time.monotonic() >= self.deadline:
                 break
@@ -92,20 +93,25 @@ class Waiting(Hearing):
 
     # --- acts -----------------------------------------------------------------------------------------------------
 
-    def start(self, steps: tuple[Step, ...], variables: dict[str, str]) -> int:
-        """Start a program: its pid."""
+    def start(self, steps: tuple[Step, ...], variables: dict[str, str], *, main: bool = False) -> int:
+        """Start a program: its pid. A `main` one is handed the service's descriptors."""
         if self.kin:
             variables = {**self.monitored, **variables, "INVOCATION_ID": self.kin.invocation}
         if self.restarts and self.service.restart_mode == "debug":
             variables = {**variables, "DEBUG_INVOCATION": "1"}
+        if main:
+            variables = {**variables, **self.handed.variables()}
+            self.handed.listen(self.said_newline)
+        fds = self.handed.fds() if main else None
         pid = 0
-        if not self.fds and "WATCHDOG_USEC" not in variables:  # of which the program is told with its own pid
+        if not fds and "WATCHDOG_USEC" not in variables:  # of which the program is told with its own pid
             pid = quickspawn(steps, blank(self.service, variables, self.output))
         if pid:
             self._failures[pid] = ""
         else:
-            pid, report = spawn(self.service, steps, variables, output=self.output, fds=self.fds)
+            pid, report = spawn(self.service, steps, variables, output=self.output, fds=fds)
             self.loop.watch(report, lambda: self._read_report(pid, report))
+        self.handed.started()
         self._mine.add(pid)
         if self.kin:
             self.kin.born(pid)

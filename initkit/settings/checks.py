@@ -440,7 +440,6 @@ BY_NAME: dict[str, Check] = {
     "Delegate": _delegate,
     "DisableControllers": _each(_controller),
     "ExecSearchPath": _search_path,
-    "FileDescriptorStorePreserve": _boolean_or("restart", "on-success"),
     "LogExtraFields": _each(_field),
     "NUMAMask": _or(("all",), _CPUS),
     "NUMAPolicy": _known("a policy", _POLICIES),

@@ -74,6 +74,8 @@ _OWN = {
     "LogFile": ("PATH", 0, "initkit.toml(5)"),
     "LogMaxSize": ("LIMIT", 0, "initkit.toml(5)"),
     "LogMaxFiles": ("UNSIGNED", 0, "initkit.toml(5)"),
+    "NotificationFd": ("UNSIGNED", 0, "initkit.toml(5)"),
+    "OnDemand": ("BOOLEAN", 0, "initkit.toml(5)"),
 }
 
 #: Directives of which every assignment adds to the ones before it, and the kinds of which all directives do.

@@ -126,11 +126,23 @@ def _timeout(text: str) -> float:
 
 
 def _count(text: str) -> int:
-    return values.integer(text, 0)
+    return values.integer(text, 0, 2**32 - 1)
 
 
 def _exit_status(text: str) -> int:
     return values.integer(text, 0, 255)
+
+
+def _notification_fd(text: str) -> int:
+    return values.integer(text, 3, 1023, what="a descriptor's number")
+
+
+def _preserve(text: str) -> str:
+    """A boolean, or "restart"."""
+    try:
+        return text if text == "restart" else ("yes" if values.boolean(text) else "no")
+    except ValueError:
+        raise ValueError("expected yes, no or restart") from None
 
 
 def _pid_file(text: str) -> str:
@@ -285,6 +297,9 @@ class Service(Unit):
     restart_prevent_exit_status = Many("RestartPreventExitStatus", _exits)
     restart_force_exit_status = Many("RestartForceExitStatus", _exits)
     notify_access = One("NotifyAccess", directives.notify_access, "")
+    non_blocking = One("NonBlocking", values.boolean, False)
+    fd_store_max = One("FileDescriptorStoreMax", _count, 0)
+    fd_store_preserve = One("FileDescriptorStorePreserve", _preserve, "restart")
 
     # systemd.kill(5)
     kill_mode = One("KillMode", directives.kill_mode, "control-group")
@@ -341,6 +356,8 @@ class Service(Unit):
     log_file = One("LogFile", values.path, "", expand=True)
     log_max_size = One("LogMaxSize", _log_size, values.UNLIMITED)
     log_max_files = One("LogMaxFiles", _log_files, 5)
+    notification_fd = One("NotificationFd", _notification_fd, 0)
+    on_demand = One("OnDemand", values.boolean, False)
 
     def __init__(self, name: str, path: str, entries: tuple[Entry, ...], *, user: bool = False) -> None:
         super().__init__(name, path, tuple(entry for entry in entries if not entry.unit), user=user)
@@ -498,6 +515,7 @@ class Service(Unit):
             raise self.assignments("Restart")[-1].error("not allowed for a service of type oneshot")
         if self.type == "oneshot" and self.exit_type == "cgroup":
             raise self.assignments("ExitType")[-1].error("not allowed for a service of type oneshot")
+        self._verify_descriptors()
 
     @property
     def has_logger(self) -> bool:
@@ -519,3 +537,16 @@ class Service(Unit):
                 f"gets nothing: StandardOutput={self.standard_output.kind} sends all output elsewhere",
                 "leave standard_output out, or log_command and log_file",
             )
+
+    def _verify_descriptors(self) -> None:
+        """What the settings of initkit's own about sockets and descriptors take for granted."""
+        if self.on_demand and not self.sockets:
+            raise self.assignments("OnDemand")[-1].error("expected a socket to wait at", "add a table [socket]")
+        if not self.notification_fd:
+            return
+        entry = self.assignments("NotificationFd")[-1]
+        if self.type not in ("notify", "notify-reload"):
+            raise entry.error(f'expected type = "notify", found "{self.type}"')
+        first = 3 + sum(len(socket.listens) for socket in self.sockets) + self.fd_store_max
+        if self.notification_fd < first:
+            raise entry.error(f"expected {first} or more: those below are sockets and stored descriptors")

@@ -298,3 +298,39 @@ def test_pipeline_with_both_killed_again_and_again(place: Place, pipeline: tuple
     assert set(steps) <= {0, 1}
     assert steps.count(0) <= killed["mainPid"]  # said, and not yet noted down
     assert found[-1] >= int((place.path / "count").read_text())
+
+
+# --- hits: a socket and a memory that outlive the program -------------------------------------------------------------
+
+
+def test_hits_forgets_nobody(place: Place) -> None:
+    program = example(place, "hits.py")
+    path = place.path / "hits.sock"
+    folder = place.path / f"{place.name}.toml.d"
+    folder.mkdir()
+    (folder / "here.toml").write_text(
+        f"exec_start = [[], {json.dumps([sys.executable, str(program)])}]\n"
+        f"environment = {{ PYTHONPATH = {json.dumps(place.environment['PYTHONPATH'])} }}\n"
+        f'[socket]\nlisten_stream = ["", "{path}"]\n'
+    )
+
+    def come() -> int:
+        with socket.socket(socket.AF_UNIX) as made:
+            made.settimeout(20)
+            made.connect(str(path))
+            return int(made.makefile().read())
+
+    initkit = ("-m", "initkit")
+    assert ok(place, *initkit, "run", "--daemon", f"{place.name}.toml") == ""
+    try:
+        assert [come() for _ in range(3)] == [1, 2, 3]
+        ok(place, *initkit, "restart", f"{place.name}.toml")
+        assert come() == 4
+        status = json.loads(ok(place, *initkit, "status", "--json", f"{place.name}.toml"))
+        os.kill(status["mainPid"], 9)
+        wait_for(lambda: not alive(status["mainPid"]))  # until then it may accept, and take its word with it
+        assert come() == 5
+        assert oct(path.stat().st_mode)[-3:] == "660"
+    finally:
+        place.run(*initkit, "stop", f"{place.name}.toml")
+    assert not path.exists()

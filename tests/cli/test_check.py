@@ -51,8 +51,7 @@ def test_every_wrong_value_is_told(check: Check) -> None:
 
 def test_sockets_and_a_timer_are_judged(check: Check, tmp_path: Path) -> None:
     found = check(
-        GOOD
-        + '[socket]\nlisten_stream = [80, 80]\nsocket_user = "nobody-there"\n\n[timer]\non_calendar = "daily"\n'
+        GOOD + '[socket]\nlisten_stream = [80, 80]\nsocket_user = "nobody-there"\n\n[timer]\non_calendar = "daily"\n'
     )
     assert 'app.toml:4: error: socket_user = "nobody-there": there is no user nobody-there on this machine' in found
     assert "app.toml: error: app.socket: 80 is listened on twice" in found

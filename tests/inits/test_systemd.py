@@ -150,6 +150,16 @@ def test_a_logger_needs_the_runner(tmp_path: Path, logger: str) -> None:
         unit(below)
 
 
+def test_a_newline_is_turned_into_a_notification_by_the_runner(tmp_path: Path) -> None:
+    service = written(
+        "app.toml", 'exec_start = ["/bin/a"]\ntype = "notify"\n[initkit]\nnotification_fd = 3\n', tmp_path
+    )
+    assert systemd.support(service)["NotificationFd"].how == RUNNER
+    text = unit(service)
+    assert f"\nExecStart=initkit run {tmp_path}/app.toml --foreground\n" in text
+    assert "\nNotifyAccess=all\n" in text
+
+
 def test_a_callable_needs_the_runner(tmp_path: Path) -> None:
     service = written("app.toml", '[initkit]\ncallable = "package.module:main"\n', tmp_path)
     assert systemd.support(service)["Callable"].how == RUNNER

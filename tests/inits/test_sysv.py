@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import resource
 import shutil
 import signal
+import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -204,6 +207,9 @@ def test_unknown_key_in_the_table(tmp_path: Path) -> None:
 # --- nothing is dropped silently ------------------------------------------------------------------------------------
 
 
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
 @pytest.mark.parametrize(
     ("line", "how"),
     [
@@ -232,6 +238,51 @@ def test_the_runner_is_called_when_a_setting_needs_it(tmp_path: Path) -> None:
     assert '"$RUNNER" run "$SETTINGS" --daemon' in script(example("ready.service", tmp_path))
     assert "RUNNER" not in script(example("simple.toml", tmp_path))
     assert "RUNNER" in script(example("simple.toml", tmp_path), runner=True)
+
+
+def test_sockets_need_the_runner(tmp_path: Path) -> None:
+    (tmp_path / "app.service").write_text("[Service]\nExecStart=/bin/app\n")
+    (tmp_path / "app.socket").write_text("[Socket]\nListenStream=80\nNoDelay=yes\n[Install]\nWantedBy=sockets.target\n")
+    service = load(str(tmp_path / "app.service"))
+    found = sysv.support(service)
+    assert {key: each.how for key, each in found.items() if key.startswith("Socket.")} == {
+        "Socket.ListenStream": RUNNER, "Socket.NoDelay": RUNNER, "Socket.WantedBy": RUNNER,
+    }  # fmt: skip
+    assert '"$RUNNER" run "$SETTINGS" --daemon' in script(service)
+    with pytest.raises(SettingsError, match=r"app.socket:2: .*Socket.ListenStream= "):
+        script(service, runner=False)
+
+
+@pytest.mark.parametrize("line", ["ListenNetlink=audit", "SmackLabel=x", "ExecStartPre=/bin/true"])
+def test_socket_settings_that_cannot_be_kept(line: str, tmp_path: Path) -> None:
+    (tmp_path / "app.service").write_text("[Service]\nExecStart=/bin/app\n")
+    (tmp_path / "app.socket").write_text(f"[Socket]\nListenStream=80\n{line}\n")
+    service = load(str(tmp_path / "app.service"))
+    key = "Socket." + line.partition("=")[0]
+    with pytest.raises(SettingsError, match=rf"app.socket:3: .*{key}= .*--allow-loss {key}"):
+        script(service)
+    assert "RUNNER" in script(service, allow_loss=frozenset((key,)))
+
+
+def test_a_service_with_a_socket_is_started_and_stopped(dash: Lab) -> None:
+    dash.executable("initkit", f'PYTHONPATH={CHECKOUT} exec {sys.executable} -m initkit "$@"')
+    path = dash.folder / "s.sock"
+    options = Options(runner_path=str(dash.folder / "initkit"))
+    settings = (
+        f'exec_start = {array([sys.executable, str(dash.program())])}\n[socket]\nlisten_stream = "{path}"\n'
+        "remove_on_stop = true\n"
+    )
+    dash.generate(settings, options=options)
+    dash.run("start", check=0)
+    with socket.socket(socket.AF_UNIX) as made:
+        made.connect(str(path))
+    wait_until(dash.told.exists)
+    told = json.loads(dash.told.read_text())
+    assert 3 in told["fds"]
+    dash.run("status", check=0)
+    dash.run("stop", check=0)
+    assert not path.exists()
+    assert not alive(told["pid"])
 
 
 def settings_of(service: Service) -> str:
@@ -718,6 +769,7 @@ def test_stop_reaches_every_descendant(lab: Lab) -> None:
         "timeout_stop_sec = 1",
         program="""
 import subprocess
+import sys
 subprocess.Popen([sys.executable, "-c", "import os, time; os.fork() or os.setsid(); time.sleep(1000)", sys.argv[0]])
 subprocess.Popen(["sh", "-c", "sleep 1000 & exec setsid sh -c 'sleep 1000; :' $0", sys.argv[0]])
 subprocess.Popen(["setsid", "sh", "-c", "trap '' TERM; sleep 1000 & sleep 1001; :", sys.argv[0]])
