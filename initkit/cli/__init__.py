@@ -7,6 +7,11 @@ import sys
 
 from initkit.errors import EX_IOERR, EX_USAGE, InitkitError, UsageError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+    from typing import Any
+
 #: verb -> (module in this package, one line of help)
 VERBS = {
     "run": ("run", "run a service: in the foreground, or as a daemon"),
@@ -83,9 +88,18 @@ def _dispatch(argv: list[str]) -> int:
         raise UsageError(f"unknown command {verb!r}", hint=hint)
     if sys.stdout is None and verb.startswith(_PRINTING):
         raise InitkitError("standard output is closed", status=EX_IOERR)
-    module = __import__(f"initkit.cli.{VERBS[verb][0]}", fromlist=["main"])
-    status: int = module.main(verb, argv[1:])
+    status: int = _module(verb).main(verb, argv[1:])
     return status
+
+
+def _module(verb: str) -> Any:
+    return __import__(f"initkit.cli.{VERBS[verb][0]}", fromlist=["main"])
+
+
+def parser_of(verb: str) -> ArgumentParser:
+    """The command line of a verb: what manual pages and completions are made from."""
+    made: ArgumentParser = _module(verb).parser(verb)
+    return made
 
 
 def _help() -> str:

@@ -10,6 +10,8 @@ from initkit.errors import CommandFailed, NoSuchCommand, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
     from initkit.settings.service import Service
 
 _USAGE = "initkit call APP COMMAND [ARG…]"
@@ -18,7 +20,7 @@ _USAGE = "initkit call APP COMMAND [ARG…]"
 def main(verb: str, argv: list[str]) -> int:
     """Run it and print its result: 0; 1 when it fails, 7 when the service is not running."""
     if argv[:1] in (["-h"], ["--help"]):
-        print(f"usage: {_USAGE}\n\nRun a command that the service has registered, and print its result.")
+        parser(verb).print_help()
         return 0
     if len(argv) < 2 or argv[0].startswith("-"):
         raise UsageError("a service and a command are needed", hint=f"expected {_USAGE}")
@@ -27,6 +29,18 @@ def main(verb: str, argv: list[str]) -> int:
     charge = charges.manager(service)
     _print(_by_manager(charge, command, arguments) if charge else _by_itself(service, command, arguments))
     return 0
+
+
+def parser(verb: str) -> ArgumentParser:
+    """The command line. It is read by hand in `main`: the options behind the command are the command's own."""
+    from initkit.cli.arguments import Parser
+
+    about = "Run a command that the service has registered, and print its result."
+    made = Parser(prog=f"initkit {verb}", usage=_USAGE, description=about)
+    made.add_argument("app", help="a settings file, or the name of one in the load path")
+    made.add_argument("command", metavar="COMMAND", help="what to run")
+    made.add_argument("arguments", metavar="ARG", nargs="*", help="the command's own")
+    return made
 
 
 def _by_manager(charge: charges.Charge, command: str, arguments: list[str]) -> str:

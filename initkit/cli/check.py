@@ -15,7 +15,7 @@ from initkit.settings.load import parse
 
 def main(verb: str, argv: list[str]) -> int:
     """Print the findings; 0 when there is no error among them, else 78 (EX_CONFIG)."""
-    parsed = parser().parse_args(argv)
+    parsed = parser(verb).parse_args(argv)
     count = dict.fromkeys((ERROR, WARNING, NOTE), 0)
     for finding in findings(parsed.app, parsed.init, user=parsed.user):
         how = ERROR if parsed.strict and finding.how == WARNING else finding.how
@@ -26,9 +26,12 @@ def main(verb: str, argv: list[str]) -> int:
     return EX_CONFIG if count[ERROR] else 0
 
 
-def parser() -> Parser:
+def parser(verb: str) -> Parser:
     """The command line of `initkit check`."""
-    made = Parser(prog="initkit check", description=__doc__)
+    made = Parser(
+        prog=f"initkit {verb}",
+        description="Judge settings, this machine's fitness for them, and the files generated from them.",
+    )
     made.add_argument("app", help="a settings file, or the name of one in the load path")
     made.add_argument("--strict", action="store_true", help="warnings are errors")
     made.add_argument(

@@ -45,7 +45,7 @@ _SAMPLES = {
 
 def main(verb: str, argv: list[str]) -> int:
     """Print the matrix."""
-    parsed = parser().parse_args(argv)
+    parsed = parser(verb).parse_args(argv)
     names = tuple(parsed.init) or inits.names()
     modules = {name: inits.load(name) for name in names}
     if parsed.app is None or parsed.all:
@@ -68,9 +68,12 @@ def every() -> list[Directive]:
     return [*directives.every(), *alone, *directives.own()]
 
 
-def parser() -> Parser:
+def parser(verb: str) -> Parser:
     """The command line of `initkit explain`."""
-    made = Parser(prog="initkit explain", description=__doc__)
+    made = Parser(
+        prog=f"initkit {verb}",
+        description="Show what each init makes of every setting, and why; without APP, of every directive.",
+    )
     made.add_argument("app", nargs="?", help="a settings file, or the name of one in the load path")
     made.add_argument(
         "--init", action="append", default=[], metavar="NAME", help=f"only this: {', '.join(inits.names())}"

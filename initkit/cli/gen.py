@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
 _INIT_OF = {"gen-unit": "systemd", "gen-init": "sysv"}
+_ABOUT = {
+    "gen": "Write all the files that an init needs for a service, below a directory.",
+    "gen-unit": "Write a systemd unit for a service to standard output.",
+    "gen-init": "Write a SysV init script for a service to standard output.",
+}
 
 
 def main(verb: str, argv: list[str]) -> int:
@@ -37,7 +42,7 @@ def main(verb: str, argv: list[str]) -> int:
 
 def parser(verb: str) -> Parser:
     """The command line of one of the verbs."""
-    made = Parser(prog=f"initkit {verb}", description=__doc__)
+    made = Parser(prog=f"initkit {verb}", description=_ABOUT[verb])
     if verb == "gen":
         made.add_argument("init", help=f"one of {', '.join(inits.names())}")
     made.add_argument("app", help="a settings file, or the name of one in the load path")

@@ -30,7 +30,7 @@ _JOURNAL = "/run/systemd/journal/stdout"
 
 def main(verb: str, argv: list[str]) -> int:
     """Show the last lines, and with -f those that follow."""
-    parsed = parser().parse_args(argv)
+    parsed = parser(verb).parse_args(argv)
     charge = find(load(parsed.app), verb, parsed.verbose)
     if parsed.reopen:
         return _reopen(charge)
@@ -56,11 +56,11 @@ def main(verb: str, argv: list[str]) -> int:
     return _syslog(charge.service, parsed.lines, parsed.follow)
 
 
-def parser() -> ArgumentParser:
+def parser(verb: str) -> ArgumentParser:
     """The command line."""
     from initkit.cli.arguments import Parser
 
-    made = Parser(prog="initkit logs", description="Show what a service has written, wherever its settings send it.")
+    made = Parser(prog=f"initkit {verb}", description="Show what a service has written, wherever its settings send it.")
     made.add_argument("app", help="a settings file, or the name of one in the load path")
     made.add_argument("-n", "--lines", type=_count, default=10, metavar="N", help="how many of the last lines (10)")
     made.add_argument("-f", "--follow", action="store_true", help="go on with what is written from now on")

@@ -15,12 +15,13 @@ from initkit.settings.find import check_name
 from initkit.settings.service import Service
 
 _PORT = 8080
+_ABOUT = "Write a commented settings file; without COMMAND also a small service in Python to go with it."
 
 
 def main(verb: str, argv: list[str]) -> int:
     """Write the files, whole or not at all, and say what to do next."""
     words, command = _split(argv)
-    parsed = parser().parse_args(words)
+    parsed = parser(verb).parse_args(words)
     name = parsed.app.removesuffix(".toml")
     check_name(name)
     service = Service(name, os.path.abspath(f"{name}.toml"), ())
@@ -38,9 +39,9 @@ def main(verb: str, argv: list[str]) -> int:
     return 0
 
 
-def parser() -> Parser:
+def parser(verb: str) -> Parser:
     """The command line of `initkit new`, without what follows "--"."""
-    made = Parser(prog="initkit new", description=__doc__, usage="initkit new [-h] APP [-- COMMAND ARG…]")
+    made = Parser(prog=f"initkit {verb}", description=_ABOUT, usage="initkit new [-h] APP [-- COMMAND ARG…]")
     made.add_argument("app", metavar="APP", help="the name of the service: APP.toml is written here")
     made.add_template_dir()
     return made

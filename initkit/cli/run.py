@@ -11,7 +11,15 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
     from typing import NoReturn
 
+#: The options, which `main` reads and `parser` describes.
+_OPTIONS = {
+    "--foreground": "do not fork",
+    "--daemon": "fork twice, and return when it is ready",
+    "--dry-run": "print the plan, step by step, and run nothing",
+    "--group": "before -- COMMAND: signals go to its whole process group",
+}
 _MODES = {"--foreground": "foreground", "--daemon": "daemon"}
+_COMMAND_USAGE = "initkit run [--group] -- COMMAND [ARG…]"
 
 
 def main(verb: str, argv: list[str]) -> int:
@@ -22,7 +30,9 @@ def main(verb: str, argv: list[str]) -> int:
     apps = [word for word in argv if not word.startswith("-")]
     options = [word for word in argv if word.startswith("-")]
     if len(apps) != 1 or len(options) > 1 or not set(options) <= {*_MODES, "--dry-run"}:
-        parsed = parser().parse_args(argv)
+        parsed = parser(verb).parse_args(argv)
+        if parsed.group:
+            raise UsageError("--group is for a command", hint=f"expected {_COMMAND_USAGE}")
         return _run(parsed.app, parsed.mode, parsed.dry_run)
     return _run(apps[0], _MODES.get("".join(options), ""), options == ["--dry-run"])
 
@@ -33,7 +43,7 @@ def _command(argv: list[str]) -> NoReturn:
     options, words = argv[:at], argv[at + 1 :]
     if not words or not set(options) <= {"--group"}:
         wrong = f"{options[0]!r} before --" if words else "no command after --"
-        raise UsageError(wrong, hint="expected initkit run [--group] -- COMMAND [ARG…]")
+        raise UsageError(wrong, hint=f"expected {_COMMAND_USAGE}")
     from initkit.run import entry
 
     os._exit(entry.run(words, group=bool(options)))  # nothing of Python's is left to be put in order
@@ -62,23 +72,21 @@ def is_users_own() -> bool:
     return "MANAGERPID" in os.environ or detect.surroundings().who != detect.SYSTEMD
 
 
-def parser() -> ArgumentParser:
-    """The command line of `initkit run`."""
+def parser(verb: str) -> ArgumentParser:
+    """The command line: for help, for mistakes, for manual pages and completions."""
     from initkit.cli.arguments import Parser
 
     made = Parser(
-        prog="initkit run",
-        usage="initkit run APP [--foreground | --daemon] [--dry-run]\n       initkit run [--group] -- COMMAND [ARG…]",
+        prog=f"initkit {verb}",
+        usage=f"initkit run APP [--foreground | --daemon] [--dry-run]\n       {_COMMAND_USAGE}",
         description="Run a service as its settings say; or any command, as a container's entry point: signals are"
         " handed on to it, with --group to its process group, and what it leaves behind is ended.",
     )
     made.add_argument("app", help="a settings file, or the name of one in the load path")
-    mode = made.add_mutually_exclusive_group()
-    mode.add_argument(
-        "--foreground", dest="mode", action="store_const", const="foreground", default="", help="do not fork"
-    )
-    mode.add_argument(
-        "--daemon", dest="mode", action="store_const", const="daemon", help="fork twice, and return when it is ready"
-    )
-    made.add_argument("--dry-run", action="store_true", help="print the plan, step by step, and run nothing")
+    modes = made.add_mutually_exclusive_group()
+    for option, about in _OPTIONS.items():
+        if option in _MODES:
+            modes.add_argument(option, dest="mode", action="store_const", const=_MODES[option], default="", help=about)
+        else:
+            made.add_argument(option, action="store_true", help=about)
     return made

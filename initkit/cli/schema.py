@@ -38,9 +38,16 @@ _KINDS: dict[str, Schema] = {
 
 def main(verb: str, argv: list[str]) -> int:
     """Print the schema."""
-    Parser(prog="initkit schema", description=__doc__).parse_args(argv)
+    parser(verb).parse_args(argv)
     print(json.dumps(schema(), indent=2, ensure_ascii=False))
     return 0
+
+
+def parser(verb: str) -> Parser:
+    """The command line."""
+    return Parser(
+        prog=f"initkit {verb}", description="Write the JSON Schema (2020-12) of settings in TOML, for editors."
+    )
 
 
 def schema() -> Schema:

@@ -30,7 +30,7 @@ def main(verb: str, argv: list[str]) -> int:
         return _overview(as_json=False)
     if len(argv) == 1 and not argv[0].startswith("-"):
         return _one(argv[0])
-    parsed = parser().parse_args(argv)
+    parsed = parser(verb).parse_args(argv)
     if parsed.app:
         return _one(parsed.app, parsed.json, parsed.watch, parsed.verbose)
     if parsed.watch:
@@ -38,11 +38,11 @@ def main(verb: str, argv: list[str]) -> int:
     return _overview(parsed.json)
 
 
-def parser() -> ArgumentParser:
+def parser(verb: str) -> ArgumentParser:
     """The command line."""
     from initkit.cli.arguments import Parser
 
-    made = Parser(prog="initkit status", description="Show a service's state, or one line for each that is known.")
+    made = Parser(prog=f"initkit {verb}", description="Show a service's state, or one line for each that is known.")
     made.add_argument("app", nargs="?", help="a settings file, or the name of one in the load path")
     made.add_argument("--json", action="store_true", help="for programs: the fields of io.initkit.Manager's Service")
     made.add_argument("-w", "--watch", action="store_true", help="show every change, until Ctrl-C")

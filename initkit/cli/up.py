@@ -21,7 +21,7 @@ def main(verb: str, argv: list[str]) -> int:
     if len(argv) > 1 and argv[0] == "--name":
         name, files = argv[1], argv[2:]
     if any(word.startswith("-") for word in files):
-        parsed = parser().parse_args(argv)
+        parsed = parser(verb).parse_args(argv)
         files, name = parsed.files, parsed.name
     from initkit.settings.find import check_name
     from initkit.settings.load import load
@@ -50,12 +50,12 @@ def _here() -> list[str]:
     return [found[name] for name in sorted(found)]
 
 
-def parser() -> ArgumentParser:
+def parser(verb: str) -> ArgumentParser:
     """The command line of `initkit up`."""
     from initkit.cli.arguments import Parser
 
     made = Parser(
-        prog="initkit up",
+        prog=f"initkit {verb}",
         usage="initkit up [--name NAME] [FILE…]",
         description="Run several services under one manager in the foreground, in the order that After= and Before="
         " give them; what they require, conflict with or uphold means what systemd.unit(5) says. Their output is shown"

@@ -40,12 +40,12 @@ def locate(app: str, *, user: bool = False) -> Source:
         return _from_path(app, user)
     check_name(app)
     for stem in _stems(app):
-        for folder in ("", *_folders(user)):
+        for folder in ("", *load_path(user)):
             for suffix in SUFFIXES:
                 path = os.path.join(folder, stem + suffix)
                 if os.path.lexists(path):
                     return _source(app, path, user)
-    searched = ", ".join(folder for folder in _folders(user) if os.path.isdir(folder))
+    searched = ", ".join(folder for folder in load_path(user) if os.path.isdir(folder))
     raise NoSettings(
         f"no settings found for {app!r}: looked for {app}.toml and {app}.service here{searched and f', in {searched}'}",
         hint=f"`initkit new {app}` writes a first one",
@@ -72,7 +72,7 @@ def companion(source: Source, unit: str, *, user: bool = False) -> Source | None
 
 def reference(name: str, path: str, *, user: bool = False) -> str:
     """What finds a service's settings from anywhere: its name where they lie in the load path, else their path."""
-    return name if os.path.dirname(path) in _folders(user) else path_of(name, path)
+    return name if os.path.dirname(path) in load_path(user) else path_of(name, path)
 
 
 def path_of(name: str, path: str) -> str:
@@ -135,7 +135,7 @@ def _stems(name: str) -> tuple[str, ...]:
     return (name, prefix + at) if at and instance else (name,)
 
 
-def _folders(user: bool) -> Iterator[str]:
+def load_path(user: bool) -> Iterator[str]:
     """The load path, highest precedence first."""
     if user:
         config = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
@@ -175,7 +175,7 @@ def _beside(name: str, path: str, user: bool) -> Iterator[str]:
 def _folders_beside(path: str, user: bool) -> list[str]:
     """Where more about the settings in `path` is looked for: where they are, or in all of the load path they are in."""
     own_folder = os.path.dirname(os.path.abspath(path))
-    folders = list(_folders(user))
+    folders = list(load_path(user))
     return folders if own_folder in folders else [own_folder]
 
 
