@@ -241,7 +241,10 @@ def write_time_span(seconds: float) -> str:
     """Weeks to microseconds, "5min 20s"; "infinity"."""
     if not seconds >= 0:
         raise _wrong("a time span of zero seconds or more", seconds)
-    return write_microseconds(UNLIMITED if seconds == INFINITY else round(seconds * MICROSECONDS))
+    if seconds == INFINITY:
+        return write_microseconds(UNLIMITED)
+    over, under = seconds.as_integer_ratio()  # a product of floats is half a microsecond off after 70 years
+    return write_microseconds((2 * MICROSECONDS * over + under) // (2 * under))
 
 
 def write_microseconds(value: int) -> str:

@@ -200,10 +200,10 @@ def missing() -> str | None:
     if _unified_hierarchy() is None:
         return "needs a mounted cgroup v2 hierarchy"
     try:
-        mountpoint = _mountpoint()
+        place = mountpoint()
     except OSError as error:
         return f"needs a writable cache: {error}"
-    probe = ["unshare", "--mount", "mount", "-t", "tmpfs", "initkit-lab", str(mountpoint)]
+    probe = ["unshare", "--mount", "mount", "-t", "tmpfs", "initkit-lab", str(place)]
     mounted = subprocess.run(probe, capture_output=True, text=True, check=False)
     return f"needs permission to mount: {mounted.stderr.strip()}" if mounted.returncode else None
 
@@ -409,7 +409,7 @@ class Machine:
                 KEEPER,
                 "keeper",
                 str(root_of(self.kind)),
-                str(_mountpoint()),
+                str(mountpoint()),
                 *groups,
             ],
             stdin=subprocess.PIPE,
@@ -458,7 +458,7 @@ class Machine:
     def _nspawn_argv(self) -> list[str]:
         argv = ["nsenter", "--target", str(self._keeper.pid), "--mount", "systemd-nspawn", "--quiet"]
         argv += ["--register=no", "--keep-unit", "--private-network", "--link-journal=no", "--console=pipe"]
-        argv += [f"--machine={self.name}", "--hostname=lab", f"--directory={_mountpoint() / 'root'}"]
+        argv += [f"--machine={self.name}", "--hostname=lab", f"--directory={mountpoint() / 'root'}"]
         # systemd says READY=1 when it has booted; for another init nspawn says it when init was started.
         if self._entry:
             return [*argv, *self._entry]
@@ -477,11 +477,11 @@ class Machine:
         raise LabError(f"{self.kind} {why}\n{self.console()}")
 
 
-def _mountpoint() -> Path:
-    # One directory serves all machines: each mounts in its own namespace, so it stays empty on the host.
-    mountpoint = CACHE / "machine"
-    mountpoint.mkdir(parents=True, exist_ok=True)
-    return mountpoint
+def mountpoint() -> Path:
+    """Where roots are mounted. One directory serves all: mounted in namespaces, it stays empty on the host."""
+    place = CACHE / "machine"
+    place.mkdir(parents=True, exist_ok=True)
+    return place
 
 
 @functools.cache

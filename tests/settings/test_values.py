@@ -225,7 +225,7 @@ def test_very_long_numbers(parse: Callable[[str], Any]) -> None:
         parse("7" * 5000)
 
 
-PATHS = st.lists(st.text(st.characters(exclude_characters="/\0", codec="utf-8"), max_size=8)).map(
+PATHS = st.lists(st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="/\0"), max_size=8)).map(
     lambda parts: "/" + "/".join(part for part in parts if part not in ("", ".", ".."))
 )
 TEXT = st.text().filter(lambda text: "\0" not in text and syntax.is_utf8(text))
@@ -253,6 +253,11 @@ KEPT: list[tuple[Callable[[str], Any], Callable[[Any], str], st.SearchStrategy[A
     (values.path, values.write_path, PATHS),
     (values.environment, values.write_environment, st.lists(st.tuples(NAMES, TEXT)).map(tuple)),
 ]
+
+
+@pytest.mark.parametrize("seconds", [0.000001, 1.5, 4441512284.306289, 4503599627.370495])
+def test_a_time_span_is_written_to_the_microsecond(seconds: float) -> None:
+    assert values.time_span(values.write_time_span(seconds)) == seconds
 
 
 @pytest.mark.parametrize(("parse", "write", "strategy"), KEPT, ids=lambda part: getattr(part, "__name__", ""))
