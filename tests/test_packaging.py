@@ -111,6 +111,20 @@ def test_the_wheel_has_the_package_and_nothing_else(dist: Path) -> None:
     assert "initkit/templates/systemd/service.j2" in found
 
 
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("pyproject.toml", 'version = "{}"'),
+        ("packaging/debian/changelog", "initkit ({}-1) unstable; urgency=medium"),
+        ("packaging/rpm/initkit.spec", "Version:        {}"),
+        ("packaging/arch/PKGBUILD", "pkgver={}"),
+        ("packaging/alpine/APKBUILD", "pkgver={}"),
+    ],
+)
+def test_every_package_has_the_version(file: str, line: str) -> None:
+    assert line.format(VERSION) in (CHECKOUT / file).read_text().splitlines()
+
+
 def test_what_it_depends_on(dist: Path) -> None:
     with zipfile.ZipFile(dist / f"initkit-{VERSION}-py3-none-any.whl") as archive:
         about = Parser().parsestr(archive.read(f"initkit-{VERSION}.dist-info/METADATA").decode())

@@ -40,7 +40,11 @@ def made(lab: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]
     return folders
 
 
-@pytest.fixture(scope="module", params=[(SYSTEMD_252, "bookworm"), (SYSTEMD_257, "trixie"), (SYSV, "trixie")], ids=str)
+@pytest.fixture(
+    scope="module",
+    params=[(SYSTEMD_252, "bookworm"), (SYSTEMD_257, "trixie"), (SYSV, "trixie")],
+    ids=lambda it: str(it[0]),
+)
 def host(made: dict[str, Path], request: pytest.FixtureRequest) -> Iterator[Machine]:
     """A machine of the suite with the packages in /packages, not yet installed."""
     kind, suite = request.param
