@@ -96,10 +96,11 @@ def _module(verb: str) -> Any:
     return __import__(f"initkit.cli.{VERBS[verb][0]}", fromlist=["main"])
 
 
-def parser_of(verb: str) -> ArgumentParser:
-    """The command line of a verb: what manual pages and completions are made from."""
-    made: ArgumentParser = _module(verb).parser(verb)
-    return made
+def parsers_of(verb: str) -> tuple[ArgumentParser, ...]:
+    """The command lines of a verb, the usual form first: what manual pages and completions are made from."""
+    module = _module(verb)
+    others = getattr(module, "other_parsers", tuple)  # of the few verbs that have other forms
+    return (module.parser(verb), *others())
 
 
 def _help() -> str:

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the initkit besi
 import shtab
 
 from initkit import __version__, inits
-from initkit.cli import VERBS, parser_of
+from initkit.cli import VERBS, parsers_of
 from initkit.settings.find import load_path
 
 #: What an argument is called -> what may stand there.
@@ -92,10 +92,18 @@ def _whole() -> argparse.ArgumentParser:
     whole.add_argument("-V", "--version", action="version", version=__version__, help="show the version")
     verbs = whole.add_subparsers(dest="verb")
     for verb, (_, about) in VERBS.items():
-        made = verbs.add_parser(verb, parents=[parser_of(verb)], add_help=False, help=about, description=about)
-        for action in made._actions:
+        made = verbs.add_parser(verb, add_help=False, help=about, description=about)
+        for action in _actions(verb):
             _tell_shtab(action)
+            made._add_action(action)
     return whole
+
+
+def _actions(verb: str) -> list[argparse.Action]:
+    """The arguments and options of a verb: those of its first form, and the options of the others."""
+    first, *others = (parser._actions for parser in parsers_of(verb))
+    known = {option for action in first for option in action.option_strings}
+    return [*first, *(action for actions in others for action in actions if {*action.option_strings} - known)]
 
 
 def _tell_shtab(action: argparse.Action) -> None:
@@ -139,7 +147,7 @@ def _fish() -> Iterator[str]:
     yield "complete -c initkit -s h -l help -d 'show help'"
     for verb, (_, about) in VERBS.items():
         yield f"complete -c initkit -n __fish_use_subcommand -a {verb} -d {_quoted(about)}"
-        for action in parser_of(verb)._actions:
+        for action in _actions(verb):
             if not isinstance(action, argparse._HelpAction):
                 yield f"complete -c initkit -n '__fish_seen_subcommand_from {verb}' {_fish_words(action)}"
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import rst
 
-from initkit.cli import VERBS, parser_of
+from initkit.cli import VERBS, parsers_of
 
 #: Modules of initkit.cli whose verbs stand on another one's page; every other module has a page of its own.
 _TOGETHER = {"status": "control", "logs": "control", "call": "control", "explain": "check", "schema": "check"}
@@ -63,15 +63,17 @@ def see_also(page: str) -> str:
 
 def _usage(verb: str) -> list[str]:
     os.environ["COLUMNS"] = "78"  # argparse wraps by it
-    lines = parser_of(verb).format_usage().rstrip().splitlines()
-    return [line.removeprefix("usage: ").removeprefix(" " * 7) if at == 0 or "initkit" in line else line[7:]
-            for at, line in enumerate(lines)]  # fmt: skip
+    lines = "".join(parser.format_usage() for parser in parsers_of(verb)).rstrip().splitlines()
+    return [line.removeprefix("usage: ").removeprefix(" " * len("usage: ")) for line in lines]
 
 
 def _describe(verb: str, title: str, line: str) -> str:
-    parser = parser_of(verb)
-    parts = [rst.heading(title, line), rst.sentence(parser.description or VERBS[verb][1]) + "\n"]
-    return "\n".join([*parts, *_arguments(parser)])
+    return "\n".join([rst.heading(title, line), *(part for parser in parsers_of(verb) for part in _form(parser))])
+
+
+def _form(parser: argparse.ArgumentParser) -> Iterator[str]:
+    yield rst.sentence(parser.description or "") + "\n"
+    yield from _arguments(parser)
 
 
 def _arguments(parser: argparse.ArgumentParser) -> Iterator[str]:

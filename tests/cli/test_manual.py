@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from initkit.cli import VERBS, parser_of
+from initkit.cli import VERBS, parsers_of
 from initkit.run.interface import DESCRIPTION
 from initkit.settings import directives
 
@@ -77,7 +77,7 @@ def test_a_verb_is_on_one_page(verb: str, shown: dict[str, str]) -> None:
     assert about, "it is not in initkit(1)"
     pages = [page for page, text in shown.items() if re.search(rf"^ +initkit {verb}( |$)", text, re.MULTILINE)]
     assert f"initkit-{about[1]}.1" in pages
-    for option in options(parser_of(verb)):
+    for option in {option for parser in parsers_of(verb) for option in options(parser)}:
         assert re.search(rf"^ +(-.*)?{option}\b", shown[f"initkit-{about[1]}.1"], re.MULTILINE), option
 
 
