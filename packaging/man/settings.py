@@ -10,6 +10,7 @@ import json
 import rst
 
 from initkit import cli
+from initkit.cli import explain
 from initkit.inits import names
 from initkit.settings import directives
 from initkit.settings.directives import Directive
@@ -27,11 +28,12 @@ Support = dict[str, dict[str, dict[str, str]]]
 
 
 def every() -> str:
-    """All the directives, by the manual that tells of them."""
+    """All the directives, by the manual that tells of them; initkit's own have a place of their own."""
     found = support()
     manuals: dict[str, list[Directive]] = {}
-    for row in directives.every():
-        manuals.setdefault(row.manual, []).append(row)
+    for row in explain.every():
+        if row.section != OWN:
+            manuals.setdefault(row.manual, []).append(row)
     return "\n".join(_section(f"Directives of {manual}", rows, found) for manual, rows in sorted(manuals.items()))
 
 

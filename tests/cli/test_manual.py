@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from initkit.cli import VERBS, parsers_of
+from initkit.cli import VERBS, explain, parsers_of
 from initkit.run.interface import DESCRIPTION
-from initkit.settings import directives
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -83,7 +82,7 @@ def test_a_verb_is_on_one_page(verb: str, shown: dict[str, str]) -> None:
 
 def test_every_directive_is_there(shown: dict[str, str]) -> None:
     text = " ".join(shown["initkit.toml.5"].split())
-    for row in (*directives.every(), *directives.own()):
+    for row in explain.every():
         since = f", since systemd {row.since}" if row.since else ""
         assert f" {row.toml} " in text
         assert f"{row.name}= in [{row.section}], {row.manual}{since}" in text, row.name
