@@ -148,6 +148,45 @@ def test_what_alpines_functions_make(made: dict[str, Path]) -> None:
     assert found >= _COMMAND | _MODULE | {"usr/share/licenses/initkit/LICENSE"}
 
 
+_SPEC = """
+Name: web
+Version: 1
+Release: 1
+Summary: A daemon
+License: MIT
+BuildArch: noarch
+%description
+A daemon.
+%prep
+%setup -c -T
+cat >settings.toml <<'END'
+exec_start = ["/usr/bin/web"]
+user = "web"
+wanted_by = ["multi-user.target"]
+END
+%install
+%initkit_install web settings.toml
+%files -f %{initkit_files web}
+"""
+_WITH_MACROS = f"""
+dpkg --install /out/initkit_*.deb /out/python3-initkit_*.deb >/dev/null
+cp /checkout/packaging/rpm/macros.initkit /usr/lib/rpm/macros.d
+cat >/tmp/web.spec <<'SPEC'
+{_SPEC}SPEC
+rpmbuild -bb --nodeps --define '_topdir /tmp/rpm' /tmp/web.spec >/tmp/log 2>&1 || {{ cat /tmp/log; exit 1; }}
+rpm2archive --nocompression - </tmp/rpm/RPMS/noarch/web-1-1.noarch.rpm | tar --extract --directory=/
+cat /usr/lib/systemd/system/web.service
+"""
+
+
+def test_the_rpm_macros(made: dict[str, Path]) -> None:
+    helped = packages.run(TRIXIE, "cd /checkout; python3 -B -m initkit gen --help", made["trixie"])
+    if "--for" not in helped:
+        pytest.skip("this `initkit gen` has no --for")
+    unit = packages.run(TRIXIE, _WITH_MACROS, made["trixie"], root=True)
+    assert {"ExecStart=/usr/bin/web", "User=web", "WantedBy=multi-user.target"} <= set(unit.splitlines())
+
+
 # --- installed -------------------------------------------------------------------------------------------------------
 
 #: dpkg's own notes, and what lives for one boot.
