@@ -96,7 +96,7 @@ _MODULE = {f"usr/lib/python3/dist-packages/initkit/{file}" for file in ("__init_
 def files(folder: Path, command: str) -> set[str]:
     """What a package lists, less the "./" or "/" before it."""
     listed = packages.run(TRIXIE, f"cd /out; {command}", folder)
-    return {line.removeprefix(".").removeprefix("/") for line in listed.splitlines()}
+    return {line.removeprefix("./").removeprefix("/") for line in listed.splitlines()}
 
 
 @pytest.mark.parametrize("suite", ["bookworm", "trixie"])
@@ -110,7 +110,7 @@ def test_the_debs(made: dict[str, Path], suite: str) -> None:
 
 
 def test_the_rpms(made: dict[str, Path]) -> None:
-    content = "rpm2archive --nocompression - <{}-[0-9]*.noarch.rpm | tar --list".format
+    content = "cat {}-[0-9]*.noarch.rpm | rpm2archive --nocompression - | tar --list".format
     completions = {"usr/share/zsh/site-functions/_initkit", "usr/share/fish/vendor_completions.d/initkit.fish"}
     assert files(made["trixie"], content("initkit")) >= _COMMAND | completions
     assert files(made["trixie"], content("python3-initkit")) >= _MODULE
@@ -174,7 +174,7 @@ cp /checkout/packaging/rpm/macros.initkit /usr/lib/rpm/macros.d
 cat >/tmp/web.spec <<'SPEC'
 {_SPEC}SPEC
 rpmbuild -bb --nodeps --define '_topdir /tmp/rpm' /tmp/web.spec >/tmp/log 2>&1 || {{ cat /tmp/log; exit 1; }}
-rpm2archive --nocompression - </tmp/rpm/RPMS/noarch/web-1-1.noarch.rpm | tar --extract --directory=/
+cat /tmp/rpm/RPMS/noarch/web-1-1.noarch.rpm | rpm2archive --nocompression - | tar --extract --directory=/
 cat /usr/lib/systemd/system/web.service
 """
 
