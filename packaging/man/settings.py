@@ -20,6 +20,10 @@ from initkit.settings.service import OWN
 _OWN = {
     "Callable": "A Python function that is called in place of a program; there is no ExecStart= then.",
     "SettleSec": "How long a program of Type=simple or exec has to run before a start as a daemon is called done.",
+    "LogCommand": "A logger that reads the service's output, behind a pipe that outlives both.",
+    "LogFile": "A file for the service's output, which initkit keeps and rotates itself.",
+    "LogMaxSize": "The size at which the log file is rotated.",
+    "LogMaxFiles": "How many files are kept, the one that is written included.",
     "ControlGroup": "A group whose members may look at the service over its control socket.",
 }
 
