@@ -14,6 +14,26 @@ if TYPE_CHECKING:
     from initkit.settings.command import Command
     from initkit.settings.service import Service
 
+#: What changes the service's view of the file system.
+VIEW = (
+    *("RootDirectory", "ReadWritePaths", "ReadOnlyPaths", "InaccessiblePaths", "ExecPaths", "NoExecPaths", "BindPaths"),
+    *("BindReadOnlyPaths", "TemporaryFileSystem", "PrivateTmp", "PrivateDevices", "ProtectSystem", "ProtectHome"),
+    *("ProtectKernelTunables", "ProtectKernelModules", "ProtectKernelLogs", "ProtectControlGroups", "ProtectHostname"),
+    *("ProtectProc", "ProcSubset", "PrivateMounts", "MountFlags", "MountAPIVFS", "PrivateNetwork", "PrivateIPC"),
+    *("NetworkNamespacePath", "IPCNamespacePath"),
+)
+
+#: What filters system calls, for which a service's user has to keep a capability until the exec.
+FILTERED = (
+    *("RestrictAddressFamilies", "MemoryDenyWriteExecute", "RestrictRealtime", "RestrictSUIDSGID"),
+    *("RestrictNamespaces", "ProtectHostname", "ProtectKernelTunables", "ProtectKernelModules", "ProtectKernelLogs"),
+    *("ProtectClock", "PrivateDevices", "SystemCallArchitectures", "LockPersonality", "SystemCallLog"),
+    "SystemCallFilter",
+)
+
+#: What takes capabilities away.
+_BOUNDING = ("CapabilityBoundingSet", "PrivateDevices", "ProtectKernelModules", "ProtectKernelLogs", "ProtectClock")
+
 #: The steps of a program's start, in systemd's order. A step with directives is only there when the settings set one of
 #: them, and only then is its module imported.
 _ORDER: tuple[tuple[str, str, tuple[str, ...]], ...] = (
@@ -23,10 +43,14 @@ _ORDER: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("identity", "FindUser", ("User",)),
     ("", "streams", ()),
     ("attributes", "OomScoreAdjust", ("OOMScoreAdjust",)),
+    ("properties", "CoredumpFilter", ("CoredumpFilter",)),
     ("attributes", "Nice", ("Nice",)),
     ("attributes", "CpuScheduling", ("CPUSchedulingPolicy", "CPUSchedulingPriority", "CPUSchedulingResetOnFork")),
     ("attributes", "CpuAffinity", ("CPUAffinity",)),
+    ("properties", "MemoryPolicy", ("NUMAPolicy",)),
     ("attributes", "IoScheduling", ("IOSchedulingClass", "IOSchedulingPriority")),
+    ("properties", "TimerSlack", ("TimerSlackNSec",)),
+    ("properties", "Personality", ("Personality",)),
     ("directories", "RuntimeDirectories", ("RuntimeDirectory",)),
     ("directories", "StateDirectories", ("StateDirectory",)),
     ("directories", "CacheDirectories", ("CacheDirectory",)),
@@ -34,16 +58,47 @@ _ORDER: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("directories", "ConfigurationDirectories", ("ConfigurationDirectory",)),
     ("process", "Environment", ()),
     ("process", "Umask", ()),
-    ("attributes", "Limits", ("Limit",)),
-    ("identity", "NoNewPrivileges", ("NoNewPrivileges",)),  # before ChangeRoot, behind which nothing can be imported
+    ("properties", "Keyring", ("KeyringMode",)),
+    ("namespaces", "Network", ("PrivateNetwork", "NetworkNamespacePath")),
+    ("namespaces", "InterProcess", ("PrivateIPC", "IPCNamespacePath")),
+    ("mounts", "FileSystemView", VIEW),
+    ("namespaces", "HostName", ("ProtectHostname",)),
     ("identity", "ChangeGroup", ("User", "Group", "SupplementaryGroups")),
-    ("identity", "ChangeRoot", ("RootDirectory",)),
+    ("namespaces", "Users", ("PrivateUsers",)),
+    ("attributes", "Limits", ("Limit",)),
+    ("capabilities", "BoundingSet", _BOUNDING),
+    ("capabilities", "KeepCapabilities", ("AmbientCapabilities", "SecureBits", *FILTERED)),
     ("identity", "ChangeUser", ("User",)),
+    ("capabilities", "AmbientCapabilities", ("AmbientCapabilities",)),
     ("process", "ChangeDirectory", ()),
+    ("capabilities", "SecureBits", ("SecureBits",)),
+    ("capabilities", "NoNewPrivileges", ("NoNewPrivileges",)),
+    ("filters", "AddressFamilies", ("RestrictAddressFamilies",)),
+    ("filters", "DenyWriteExecute", ("MemoryDenyWriteExecute",)),
+    ("filters", "RestrictRealtime", ("RestrictRealtime",)),
+    ("filters", "RestrictSetuid", ("RestrictSUIDSGID",)),
+    ("filters", "RestrictNamespaces", ("RestrictNamespaces",)),
+    ("filters", "DenyHostName", ("ProtectHostname",)),
+    ("filters", "DenySysctl", ("ProtectKernelTunables",)),
+    ("filters", "DenyModules", ("ProtectKernelModules",)),
+    ("filters", "DenyLog", ("ProtectKernelLogs",)),
+    ("filters", "DenyClock", ("ProtectClock",)),
+    ("filters", "DenyRawDevices", ("PrivateDevices",)),
+    ("filters", "Architectures", ("SystemCallArchitectures",)),
+    ("filters", "LockPersonality", ("LockPersonality",)),
+    ("filters", "SystemCallLog", ("SystemCallLog",)),
+    ("filters", "SystemCallFilter", ("SystemCallFilter",)),
 )
 
 #: Steps that a command with the prefix `+` is spared, and those that `!` spares it: systemd.service(5).
-_UNPRIVILEGED = ("ChangeGroup", "ChangeUser", "NoNewPrivileges", "ChangeRoot")
+_UNPRIVILEGED = (
+    *("ChangeGroup", "ChangeUser", "NoNewPrivileges", "FileSystemView", "Limits"),
+    *("Network", "InterProcess", "HostName", "Users"),
+    *("AddressFamilies", "DenyWriteExecute", "RestrictRealtime", "RestrictSetuid", "RestrictNamespaces"),
+    *("DenyHostName", "DenySysctl", "DenyModules", "DenyLog", "DenyClock", "DenyRawDevices", "Architectures"),
+    *("LockPersonality", "SystemCallLog", "SystemCallFilter"),
+    *("BoundingSet", "KeepCapabilities", "AmbientCapabilities", "SecureBits"),
+)
 _SETUID = ("ChangeGroup", "ChangeUser")
 
 
@@ -127,6 +182,14 @@ def verify(service: Service) -> None:
 
         for fault in sockets.refusals(service):
             raise fault
+
+
+def has_conditions(service: Service) -> bool:
+    """Whether something has to hold before the service starts: Condition…= and Assert…=, systemd.unit(5)."""
+    return any(
+        entry.section == "Unit" and entry.key.startswith(("Condition", "Assert")) and entry.value
+        for entry in service.entries
+    )
 
 
 def daemon_pid_path(service: Service) -> str:

@@ -1,4 +1,4 @@
-"""The steps that make the program somebody else's: User=, Group=, RootDirectory=, NoNewPrivileges=."""
+"""The steps that make the program somebody else's: User=, Group=, RootDirectory=."""
 
 from __future__ import annotations
 
@@ -113,46 +113,6 @@ class ChangeUser(Step):
         assert uid is not None
         if os.getresuid() != (uid, uid, uid):
             os.setresuid(uid, uid, uid)
-
-
-class ChangeRoot(Step):
-    """RootDirectory=: chroot(2)."""
-
-    name = "chroot"
-    manual = "systemd.exec(5) RootDirectory="
-    directives = ("RootDirectory",)
-    status = 210
-
-    path: str
-
-    @classmethod
-    def of(cls, service: Service) -> Self | None:
-        return cls(service.root_directory) if service.root_directory != "/" else None
-
-    def apply(self, process: Process) -> None:
-        os.chdir(self.path)
-        os.chroot(".")
-
-
-class NoNewPrivileges(Step):
-    """NoNewPrivileges=: prctl(2) PR_SET_NO_NEW_PRIVS."""
-
-    name = "no_new_privileges"
-    manual = "systemd.exec(5) NoNewPrivileges="
-    directives = ("NoNewPrivileges",)
-    status = 227
-
-    @classmethod
-    def of(cls, service: Service) -> Self | None:
-        return cls() if service.no_new_privileges else None
-
-    def shell(self) -> Shell:
-        return Shell(prefix="setpriv --no-new-privs")
-
-    def apply(self, process: Process) -> None:
-        from initkit.plan import kernel
-
-        kernel.no_new_privileges()
 
 
 def find_user(name: str) -> pwd.struct_passwd | None:

@@ -6,6 +6,8 @@ import ctypes
 import errno
 import os
 
+from initkit.plan import kernel
+
 _libc = ctypes.CDLL(None, use_errno=True)
 
 # kcmp(2)
@@ -16,29 +18,101 @@ _KCMP = {
 }  # fmt: skip
 
 # prctl(2)
+PR_SET_KEEPCAPS = 8
 _PR_SET_NAME = 15
+_PR_CAPBSET_READ = 23
+_PR_CAPBSET_DROP = 24
+_PR_SET_SECUREBITS = 28
+PR_SET_TIMERSLACK = 29
+_PR_CAP_AMBIENT = 47
+_PR_CAP_AMBIENT_RAISE = 2
+_PR_SET_MDWE, _PR_MDWE_REFUSE_EXEC_GAIN = 65, 1
+# capget(2)
+_CAPABILITY_VERSION = 0x20080522
+_CAPABILITIES = 64
+_CAP_SETPCAP, _CAP_SYS_ADMIN = 1 << 8, 1 << 21
+# keyctl(2)
+_KEYCTL_JOIN_SESSION_KEYRING = 1
+_KEYCTL_LINK = 8
+_SESSION_KEYRING, _USER_KEYRING = -3, -4
 # ioprio_set(2)
 _IOPRIO_WHO_PROCESS = 1
 _IOPRIO_CLASS_SHIFT = 13
-_IOPRIO_SET = {
-    "x86_64": 251, "aarch64": 30, "riscv64": 30, "loongarch64": 30, "i386": 289, "i686": 289, "armv7l": 314,
-    "ppc64le": 273, "s390x": 282,
-}  # fmt: skip
+
+#: Numbers of the calls that libc has no functions for. Those that are younger than 2019 are the same everywhere.
+_NUMBERS = {
+    "x86_64": {"ioprio_set": 251, "keyctl": 250, "set_mempolicy": 238},
+    "aarch64": {"ioprio_set": 30, "keyctl": 219, "set_mempolicy": 237},
+    "riscv64": {"ioprio_set": 30, "keyctl": 219, "set_mempolicy": 237},
+    "loongarch64": {"ioprio_set": 30, "keyctl": 219, "set_mempolicy": 237},
+    "i386": {"ioprio_set": 289, "keyctl": 288, "set_mempolicy": 276},
+    "i686": {"ioprio_set": 289, "keyctl": 288, "set_mempolicy": 276},
+    "armv7l": {"ioprio_set": 314, "keyctl": 311, "set_mempolicy": 321},
+    "ppc64le": {"ioprio_set": 273, "keyctl": 271, "set_mempolicy": 261},
+    "s390x": {"ioprio_set": 282, "keyctl": 280, "set_mempolicy": 270},
+}
 
 
-def _checked(result: int) -> int:
+def _checked(result: int, path: str | None = None) -> int:
     if result < 0:
         number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
+        raise OSError(number, os.strerror(number), path)
     return result
+
+
+def _syscall(name: str, *arguments: object) -> int:
+    machine = os.uname().machine
+    number = _NUMBERS.get(machine, {}).get(name)
+    if number is None:
+        raise OSError(errno.ENOSYS, f"{name} is not known for {machine}")
+    return _checked(_libc.syscall(ctypes.c_long(number), *arguments))
+
+
+def prctl(option: int, *values: int) -> int:
+    """prctl(2)."""
+    words = (ctypes.c_ulong(value) for value in (*values, 0, 0, 0, 0)[:4])
+    return _checked(_libc.prctl(option, *words))
 
 
 def set_io_priority(io_class: int, priority: int) -> None:
     """ioprio_set(2) for this process: class 0 none, 1 realtime, 2 best-effort, 3 idle; priority 0 (high) to 7."""
-    machine = os.uname().machine
-    if machine not in _IOPRIO_SET:
-        raise OSError(errno.ENOSYS, f"ioprio_set is not known for {machine}")
-    _checked(_libc.syscall(_IOPRIO_SET[machine], _IOPRIO_WHO_PROCESS, 0, io_class << _IOPRIO_CLASS_SHIFT | priority))
+    _syscall("ioprio_set", _IOPRIO_WHO_PROCESS, 0, io_class << _IOPRIO_CLASS_SHIFT | priority)
+
+
+def personality() -> int:
+    """personality(2): what it is."""
+    return _checked(_libc.personality(ctypes.c_ulong(0xFFFFFFFF)))
+
+
+def set_personality(persona: int) -> None:
+    """personality(2)."""
+    _checked(_libc.personality(ctypes.c_ulong(persona)))
+
+
+def set_memory_policy(policy: int, nodes: tuple[int, ...]) -> None:
+    """set_mempolicy(2), with the nodes as a mask."""
+    if not nodes:
+        _syscall("set_mempolicy", policy, None, ctypes.c_ulong(0))
+        return
+    size = max(nodes) // 64 + 1
+    mask = (ctypes.c_uint64 * size)()
+    for node in nodes:
+        mask[node // 64] |= 1 << node % 64
+    _syscall("set_mempolicy", policy, mask, ctypes.c_ulong(size * 64 + 1))
+
+
+def new_session_keyring(*, shared: bool, uid: int | None) -> None:
+    """keyctl(2): a session keyring of this process's own; `shared` with the user's keyring linked into it."""
+    _syscall("keyctl", _KEYCTL_JOIN_SESSION_KEYRING, None, 0, 0, 0)
+    if not shared:
+        return
+    before = os.geteuid()
+    if uid is not None:
+        os.seteuid(uid)  # whose user keyring is meant
+    try:
+        _syscall("keyctl", _KEYCTL_LINK, ctypes.c_long(_USER_KEYRING), ctypes.c_long(_SESSION_KEYRING), 0, 0)
+    finally:
+        os.seteuid(before)
 
 
 def tee(source: int, sink: int, most: int) -> int:
@@ -67,3 +141,142 @@ def is_same_file(one: int, other: int) -> bool | None:
         return None
     found = _libc.syscall(number, own, own, _KCMP_FILE, ctypes.c_ulong(one), ctypes.c_ulong(other))
     return None if found < 0 else bool(found == 0)
+
+
+# --- capabilities(7) ------------------------------------------------------------------------------------------------
+
+
+class _Header(ctypes.Structure):
+    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
+
+
+class _Sets(ctypes.Structure):
+    _fields_ = (("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inheritable", ctypes.c_uint32))
+
+
+def _capget() -> list[int]:
+    """The effective, the permitted and the inheritable set."""
+    sets = (_Sets * 2)()
+    _checked(_libc.capget(ctypes.byref(_Header(_CAPABILITY_VERSION, 0)), sets))
+    return [getattr(sets[0], name) | getattr(sets[1], name) << 32 for name, _ in _Sets._fields_]
+
+
+def _capset(effective: int, permitted: int, inheritable: int) -> None:
+    low, high = ([each >> shift & 0xFFFFFFFF for each in (effective, permitted, inheritable)] for shift in (0, 32))
+    sets = (_Sets * 2)(_Sets(*low), _Sets(*high))
+    _checked(_libc.capset(ctypes.byref(_Header(_CAPABILITY_VERSION, 0)), sets))
+
+
+def _bounding_set() -> int:
+    found = 0
+    for number in range(_CAPABILITIES):
+        try:
+            found |= prctl(_PR_CAPBSET_READ, number) << number
+        except OSError as fault:
+            if fault.errno != errno.EINVAL:
+                raise
+            break  # the kernel has no more
+    return found
+
+
+def gain_filters() -> None:
+    """What seccomp(2) asks for: CAP_SYS_ADMIN where it is permitted, else no new privileges for ever."""
+    effective, permitted, inheritable = _capget()
+    if permitted & _CAP_SYS_ADMIN:
+        _capset(effective | _CAP_SYS_ADMIN, permitted, inheritable)
+    else:
+        kernel.no_new_privileges()
+
+
+def refuse_exec_gain() -> bool:
+    """PR_SET_MDWE: no memory becomes executable any more. False where the kernel has no such thing (Linux 6.3)."""
+    try:
+        prctl(_PR_SET_MDWE, _PR_MDWE_REFUSE_EXEC_GAIN)
+    except OSError as fault:
+        if fault.errno == errno.EINVAL:
+            return False
+        raise
+    return True
+
+
+def drop_bounding_set(kept: int) -> None:
+    """prctl(2) PR_CAPBSET_DROP for all others; they go from the inheritable set as well.
+
+    The permitted set stays until the exec: setting up the rest may need it.
+    """
+    gone = _bounding_set() & ~kept
+    for number in range(_CAPABILITIES):
+        if gone >> number & 1:
+            prctl(_PR_CAPBSET_DROP, number)
+    effective, permitted, inheritable = _capget()
+    _capset(effective, permitted, inheritable & kept)
+
+
+def set_secure_bits(bits: int) -> None:
+    """prctl(2) PR_SET_SECUREBITS, by the capability that a change of user has left permitted."""
+    effective, permitted, inheritable = _capget()
+    _capset(effective | _CAP_SETPCAP & permitted, permitted, inheritable)
+    prctl(_PR_SET_SECUREBITS, bits)
+
+
+def raise_ambient(raised: int) -> None:
+    """prctl(2) PR_CAP_AMBIENT_RAISE of what the bounding set has of it; the inheritable set is then the same."""
+    effective, permitted, _ = _capget()
+    raised &= permitted & _bounding_set()
+    _capset(effective | raised, permitted, raised)
+    for number in range(_CAPABILITIES):
+        if raised >> number & 1:
+            prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, number)
+
+
+# --- namespaces(7), mount(2) ----------------------------------------------------------------------------------------
+
+CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWNET = (
+    0x00020000, 0x04000000, 0x08000000, 0x10000000, 0x40000000,
+)  # fmt: skip
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 0x1, 0x2, 0x4, 0x8, 0x20
+MS_BIND, MS_MOVE, MS_REC, MS_PRIVATE, MS_SLAVE, MS_SHARED = 0x1000, 0x2000, 0x4000, 1 << 18, 1 << 19, 1 << 20
+MS_RELATIME, MS_STRICTATIME = 1 << 21, 1 << 24
+_MNT_DETACH = 2
+# Younger than 2019: the same number everywhere.
+_OPEN_TREE, _MOVE_MOUNT = 428, 429
+_OPEN_TREE_CLONE, _AT_RECURSIVE, _AT_FDCWD = 1, 0x8000, -100
+_MOVE_MOUNT_F_EMPTY_PATH = 4
+
+
+def unshare(flags: int) -> None:
+    """unshare(2)."""
+    _checked(_libc.unshare(ctypes.c_int(flags)))
+
+
+def join_namespace(path: str, kind: int) -> None:
+    """setns(2) of the namespace that is bound to a file."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _checked(_libc.setns(ctypes.c_int(fd), ctypes.c_int(kind)))
+    finally:
+        os.close(fd)
+
+
+def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str = "") -> None:
+    """mount(2)."""
+    words = (os.fsencode(source), os.fsencode(target), kind.encode() or None)
+    _checked(_libc.mount(*words, ctypes.c_ulong(flags), os.fsencode(options) or None), target)
+
+
+def unmount(path: str) -> None:
+    """umount2(2) MNT_DETACH."""
+    _checked(_libc.umount2(os.fsencode(path), ctypes.c_int(_MNT_DETACH)), path)
+
+
+def clone_tree(path: str, *, recursive: bool, folder: int = _AT_FDCWD) -> int:
+    """open_tree(2): a copy of what is at a path (below `folder`), with what is mounted below it, as a descriptor."""
+    flags = _OPEN_TREE_CLONE | os.O_CLOEXEC | (_AT_RECURSIVE if recursive else 0)
+    found = _libc.syscall(ctypes.c_long(_OPEN_TREE), folder, os.fsencode(path), ctypes.c_uint(flags))
+    return _checked(found, path)
+
+
+def move_tree(fd: int, target: str) -> None:
+    """move_mount(2): mount such a copy."""
+    flags = ctypes.c_uint(_MOVE_MOUNT_F_EMPTY_PATH)
+    _checked(_libc.syscall(ctypes.c_long(_MOVE_MOUNT), fd, b"", _AT_FDCWD, os.fsencode(target), flags), target)

@@ -35,8 +35,9 @@ class Ending(Waiting):
         number = service.restart_kill_signal if self.then == "start" else 0
         yield from self._kill(first, number or service.kill_signal)
         self._take_down_end()
-        late = yield from self._overrun(service.exec_stop_post)
-        if service.exec_stop_post:
+        posts = () if self.outcome.unstarted else service.exec_stop_post
+        late = yield from self._overrun(posts)
+        if posts:
             yield from self._kill(service.stop_failure_mode if late else _TERMINATE, service.kill_signal)
         self._clean_up()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from initkit import plan
 from initkit.plan.process import base_environment
@@ -32,6 +33,14 @@ def run(service: Service, how: str = "") -> int:
     caller = detect.surroundings()
     if caller.who != detect.SYSTEMD:
         plan.verify(service)
+    # systemd, and the supervisor, look for themselves.
+    if caller.who != detect.SYSTEMD and plan.has_conditions(service) and not plan.needs_parent(service):
+        from initkit.run import conditions
+
+        unmet = conditions.outcome(service)
+        if unmet:
+            print(f"initkit: {service.name}: {unmet}", file=sys.stderr)
+            return unmet.exit_status
     if how == DAEMON or (not how and caller.forks):
         from initkit.run import daemon
 

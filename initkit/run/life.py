@@ -184,6 +184,9 @@ class Life(Ending):
             self.outcome = Outcome("resources", note=f"cannot listen on {fault.filename}: {fault.strerror}")
 
     def _conditions(self) -> Part[None]:
+        self.outcome = self._unmet()
+        if self.ending:
+            return
         for command in self.service.exec_condition:
             status = yield from self.command(command)
             if status and not self.ending:
@@ -191,6 +194,14 @@ class Life(Ending):
                 self.outcome = Outcome("exec-condition" if skipped else result_of(self.service, status), status)
             if self.ending:
                 return
+
+    def _unmet(self) -> Outcome:
+        """What comes of a Condition…= or Assert…= that does not hold."""
+        if not plan.has_conditions(self.service):
+            return Outcome()
+        from initkit.run import conditions
+
+        return conditions.outcome(self.service)
 
     def _start_main(self) -> Part[None]:
         """The main program, until its Type= calls it started."""
@@ -384,6 +395,8 @@ class Life(Ending):
         name, outcome = self.service.name, self.outcome
         if outcome.result == "exec-condition":
             self.report("skipped", f"{name}: skipped: ExecCondition= {outcome}")
+        elif outcome.result == "condition":
+            self.report("skipped", f"{name}: {outcome}")
         elif not outcome.clean:
             self._fail(f"{name}: {outcome}")
         elif not self.ready and not self.dormant:

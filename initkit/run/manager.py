@@ -162,7 +162,7 @@ class LifeManager:
 
     def _not_started(self) -> Fault | None:
         outcome = self.life.last
-        if outcome.result == "exec-condition":
+        if outcome.result in ("condition", "exec-condition"):
             return None  # skipped, which is what was wanted
         reason = f"{self._name}: {'stopped before it was ready' if outcome.clean else outcome}"
         return Fault("StartFailed", name=self._name, status=outcome.exit_status or 1, reason=reason)

@@ -14,8 +14,17 @@ if TYPE_CHECKING:
 # Ends by these signals are clean unless the settings say otherwise: SIGHUP, SIGINT, SIGPIPE, SIGTERM.
 _CLEAN_SIGNALS = (1, 2, 13, 15)
 
+#: Results of a start that was not to be, which is no failure.
+_SKIPPED = ("condition", "exec-condition")
+
 #: Results that say more than how the main process ended.
-_CAUSES = {"timeout": "took too long", "watchdog": "gave no sign of life in time", "protocol": ""}
+_CAUSES = {
+    "timeout": "took too long",
+    "watchdog": "gave no sign of life in time",
+    "protocol": "",
+    "condition": "",
+    "assert": "",
+}
 
 #: Restart= -> the results ($SERVICE_RESULT) that it restarts after: the table in systemd.service(5).
 _RESTARTED_AFTER = {
@@ -42,7 +51,12 @@ class Outcome(Record):
     @property
     def clean(self) -> bool:
         """Whether nothing went wrong."""
-        return self.result in ("", "success", "exec-condition")
+        return self.result in ("", "success", *_SKIPPED)
+
+    @property
+    def unstarted(self) -> bool:
+        """Whether nothing was to be run at all."""
+        return self.result in ("condition", "assert")
 
     @property
     def exit_status(self) -> int:

@@ -30,6 +30,7 @@ class Row(Generic[T]):
 
     name: str
     attribute: str
+    empty_counts = False  # whether an empty assignment is a value rather than none
 
     def __init__(self, name: str, default: T) -> None:
         self.name, self.default = name, default
@@ -57,7 +58,7 @@ class Row(Generic[T]):
         value = self.default
         for entry in service.assignments(self.name):
             try:
-                value = self.add(value, entry.value, service.expand) if entry.value else self.default
+                value = self.add(value, entry.value, service.expand) if entry.value else self.reset()
             except ValueError as fault:
                 raise entry.error(str(fault)) from None
         return value
@@ -65,6 +66,10 @@ class Row(Generic[T]):
     def add(self, so_far: T, text: str, expand: Callable[[str], str]) -> T:
         """What `so_far` becomes with one more assignment."""
         raise NotImplementedError
+
+    def reset(self) -> T:
+        """What an empty assignment leaves."""
+        return self.default
 
 
 class One(Row[T]):

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from initkit.errors import SettingsError
 from initkit.settings import command, directives, syntax, values
+from initkit.settings.execution import Execution
 from initkit.settings.record import Record
 from initkit.settings.rows import Many, One, Row
-from initkit.settings.unit import Unit, parsed
+from initkit.settings.unit import parsed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import Any, ClassVar
+    from typing import Any
 
     from initkit.settings.companions import Socket, Timer
+    from initkit.settings.unit import Unit
 
 #: The section of initkit's own settings: `[initkit]` in TOML, `X-Initkit-…` keys in a unit file.
 OWN = "initkit"
@@ -224,7 +226,7 @@ def _log_files(text: str) -> int:
     return values.integer(text, 1, what="how many files there may be")
 
 
-class Service(Unit):
+class Service(Execution):
     """One service's settings.
 
     Every attribute below is a row: the directive's value, typed, with specifiers expanded and systemd's default where
@@ -236,7 +238,6 @@ class Service(Unit):
     apart: `sockets`, `timer`.
     """
 
-    rows: ClassVar[dict[str, Row[Any]]] = {}
     suffix = ".service"
 
     # systemd.unit(5)

@@ -276,7 +276,8 @@ ARCHITECTURES = {
 }
 
 
-def _architecture() -> str:
+def architecture() -> str:
+    """systemd's name for the machine."""
     machine = os.uname().machine
     if machine.startswith("arm"):
         return "arm-be" if machine.endswith("b") else "arm"
@@ -295,7 +296,7 @@ def _read(path: str) -> str:
         raise ValueError(f"cannot read {path}: {error.strerror}") from None
 
 
-def _from_os_release(variable: str) -> str:
+def os_release(variable: str) -> str:
     """A field of os-release(5); empty where it is not set."""
     for path in ("/etc/os-release", "/usr/lib/os-release"):
         if os.path.exists(path):
@@ -314,7 +315,7 @@ def _pretty_host() -> str:
 
 
 def _os_release(variable: str) -> Callable[[], str]:
-    return lambda: _from_os_release(variable)
+    return lambda: os_release(variable)
 
 
 _HOST: dict[str, Callable[[], str]] = {
@@ -324,7 +325,7 @@ _HOST: dict[str, Callable[[], str]] = {
     "m": lambda: _read("/etc/machine-id").strip(),
     "b": lambda: _read("/proc/sys/kernel/random/boot_id").strip().replace("-", ""),
     "v": lambda: os.uname().release,
-    "a": _architecture,
+    "a": architecture,
     "o": _os_release("ID"),
     "w": _os_release("VERSION_ID"),
     "W": _os_release("VARIANT_ID"),

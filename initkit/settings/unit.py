@@ -56,6 +56,8 @@ class Unit:
     def has(self, key: str) -> bool:
         """Whether the settings give the directive a value."""
         found = self.assignments(key)
+        if found and not found[-1].value and key in self.rows:
+            return self.rows[key].empty_counts
         return bool(found) and found[-1].value != ""
 
     def expand(self, text: str) -> str:

@@ -100,7 +100,7 @@ SERVICE_PACKAGES = (
     *("bash", "busybox", "dash", "mksh"),
     *("bsdutils", "iproute2", "procps", "psmisc", "util-linux"),
     *("curl", "nginx-light", "redis-server", "redis-tools"),
-    *("python3", "python3-jinja2", "python3-sdnotify"),
+    *("python3", "python3-jinja2", "python3-sdnotify", "python3-seccomp"),
 )
 
 SYSTEMD_HOOKS = (

@@ -1,0 +1,110 @@
+"""Rows of systemd.exec(5) that few services set. Who reads their values is imported when there is one to read."""
+
+from __future__ import annotations
+
+from initkit.settings import directives, values
+from initkit.settings.rows import Many, One, Row
+from initkit.settings.unit import Unit
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, ClassVar
+
+
+def _late(module: str, function: str) -> Callable[..., Any]:
+    """A parser of a module that is imported with the first value."""
+
+    def parse(*arguments: Any) -> Any:
+        return getattr(__import__(f"initkit.settings.{module}", fromlist=[function]), function)(*arguments)
+
+    return parse
+
+
+class Merged(Row["int | None"]):
+    """A set of bits where "~" at the start of an assignment takes away: systemd.exec(5), CapabilityBoundingSet=.
+
+    `first` is what the set is before the first assignment. None: there is none.
+    """
+
+    empty_counts = True
+
+    def __init__(self, name: str, module: str, function: str, first: int) -> None:
+        super().__init__(name, None)
+        self.parse, self.first = _late(module, function), first
+
+    def add(self, so_far: int | None, text: str, expand: Callable[[str], str]) -> int:
+        before = self.first if so_far is None else so_far
+        named: int = self.parse(text.removeprefix("~"))
+        if text.startswith("~"):
+            return ~named if named == 0 or before == self.first else before & ~named
+        return named if named == 0 or before == self.first else before | named
+
+    def reset(self) -> int | None:
+        return 0
+
+
+class Namespaces(Row["int | None"]):
+    """RestrictNamespaces=: the namespaces that may be made. None: nothing is said."""
+
+    def add(self, so_far: int | None, text: str, expand: Callable[[str], str]) -> int:
+        found: int = _late("filters", "namespaces")(so_far, text)
+        return found
+
+
+class Execution(Unit):
+    """What a process is like when its program begins; `Service` has these rows beside its own."""
+
+    rows: ClassVar[dict[str, Row[Any]]] = {}
+
+    capability_bounding_set = Merged("CapabilityBoundingSet", "capabilities", "bits", -1)
+    ambient_capabilities = Merged("AmbientCapabilities", "capabilities", "bits", 0)
+    secure_bits = Many("SecureBits", _late("capabilities", "secure_bits"))
+    timer_slack = One[int | None]("TimerSlackNSec", values.nanoseconds, None)
+    personality = One("Personality", _late("attributes", "architecture"), "")
+    coredump_filter = One[int | None]("CoredumpFilter", _late("attributes", "coredump_filter"), None)
+    keyring_mode = One("KeyringMode", directives.keyring_mode, "")
+    numa_policy = One[int | None]("NUMAPolicy", _late("attributes", "numa_policy"), None)
+    numa_mask = One[tuple[int, ...]]("NUMAMask", _late("attributes", "numa_mask"), ())
+
+    # The view of the file system
+    read_write_paths = Many("ReadWritePaths", _late("paths", "marked"))
+    read_only_paths = Many("ReadOnlyPaths", _late("paths", "marked"))
+    inaccessible_paths = Many("InaccessiblePaths", _late("paths", "marked"))
+    exec_paths = Many("ExecPaths", _late("paths", "marked"))
+    no_exec_paths = Many("NoExecPaths", _late("paths", "marked"))
+    bind_paths = Many("BindPaths", _late("paths", "binds"))
+    bind_read_only_paths = Many("BindReadOnlyPaths", _late("paths", "binds"))
+    temporary_file_systems = Many("TemporaryFileSystem", _late("paths", "temporary"))
+    private_tmp = One("PrivateTmp", _late("paths", "private_tmp"), "")
+    private_devices = One("PrivateDevices", values.boolean, False)
+    private_mounts = One("PrivateMounts", values.boolean, False)
+    private_network = One("PrivateNetwork", values.boolean, False)
+    private_ipc = One("PrivateIPC", values.boolean, False)
+    private_users = One("PrivateUsers", _late("paths", "private_users"), "")
+    network_namespace_path = One("NetworkNamespacePath", values.path, "", expand=True)
+    ipc_namespace_path = One("IPCNamespacePath", values.path, "", expand=True)
+    protect_system = One("ProtectSystem", _late("paths", "protect_system"), "")
+    protect_home = One("ProtectHome", _late("paths", "protect_home"), "")
+    protect_kernel_tunables = One("ProtectKernelTunables", values.boolean, False)
+    protect_kernel_modules = One("ProtectKernelModules", values.boolean, False)
+    protect_kernel_logs = One("ProtectKernelLogs", values.boolean, False)
+    protect_control_groups = One("ProtectControlGroups", _late("paths", "protect_control_groups"), "")
+    protect_clock = One("ProtectClock", values.boolean, False)
+    protect_hostname = One("ProtectHostname", _late("paths", "host_name"), "")
+    protect_proc = One("ProtectProc", directives.protect_proc, "default")
+    proc_subset = One("ProcSubset", directives.proc_subset, "all")
+    mount_flags = One("MountFlags", _late("paths", "mount_flags"), "")
+    mount_api_vfs = One[bool | None]("MountAPIVFS", values.boolean, None)
+
+    # What it may ask of the kernel
+    system_call_filter = Many("SystemCallFilter", _late("filters", "calls"))
+    system_call_log = Many("SystemCallLog", _late("filters", "calls"))
+    system_call_error = One("SystemCallErrorNumber", _late("filters", "error_number"), 0)
+    system_call_architectures = Many("SystemCallArchitectures", _late("filters", "architectures"))
+    restrict_address_families = Many("RestrictAddressFamilies", _late("filters", "families"))
+    restrict_namespaces = Namespaces("RestrictNamespaces", None)
+    restrict_realtime = One("RestrictRealtime", values.boolean, False)
+    restrict_suid_sgid = One("RestrictSUIDSGID", values.boolean, False)
+    lock_personality = One("LockPersonality", values.boolean, False)
+    memory_deny_write_execute = One("MemoryDenyWriteExecute", values.boolean, False)
