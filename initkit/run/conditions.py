@@ -254,8 +254,6 @@ def _group(text: str) -> bool:
     import grp
 
     own = {os.getgid(), os.getegid(), *os.getgroups()}
-    if text == "@system":
-        return any(gid < 1000 for gid in own)
     if text.isdigit():
         return int(text) in own
     try:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 #: The containers that systemd-detect-virt(1) knows; every other name is a virtual machine's.
 _CONTAINERS = ("openvz", "lxc", "lxc-libvirt", "systemd-nspawn", "docker", "podman", "rkt", "wsl", "proot", "pouch")
+_CONTROLLERS = ("cpu", "cpuset", "io", "memory", "devices", "pids")
 #: Words of the firmware's tables, and whose they are.
 _VENDORS = {
     "QEMU": "qemu", "KVM": "kvm", "OpenStack": "kvm", "Amazon EC2": "amazon", "VMware": "vmware", "VMW": "vmware",
@@ -174,7 +175,8 @@ def has_controllers(text: str) -> bool:
     unified = os.path.exists("/sys/fs/cgroup/cgroup.controllers")
     if text in ("v1", "v2"):
         return unified == (text == "v2")
-    return set(text.split()) <= set(_read("/sys/fs/cgroup/cgroup.controllers").split())
+    named = set(text.split()) & set(_CONTROLLERS)  # systemd passes over those that it does not know
+    return named <= set(_read("/sys/fs/cgroup/cgroup.controllers").split())
 
 
 def has_cpu_feature(name: str) -> bool:
