@@ -41,6 +41,7 @@ _ORDER: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("process", "ResetSignalMask", ()),
     ("process", "CloseDescriptors", ()),
     ("identity", "FindUser", ("User",)),
+    ("identity", "FindGroups", ("User", "Group", "SupplementaryGroups")),
     ("", "streams", ()),
     ("attributes", "OomScoreAdjust", ("OOMScoreAdjust",)),
     ("properties", "CoredumpFilter", ("CoredumpFilter",)),
@@ -92,14 +93,14 @@ _ORDER: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 
 #: Steps that a command with the prefix `+` is spared, and those that `!` spares it: systemd.service(5).
 _UNPRIVILEGED = (
-    *("ChangeGroup", "ChangeUser", "NoNewPrivileges", "FileSystemView", "Limits"),
+    *("FindGroups", "ChangeGroup", "ChangeUser", "NoNewPrivileges", "FileSystemView", "Limits"),
     *("Network", "InterProcess", "HostName", "Users"),
     *("AddressFamilies", "DenyWriteExecute", "RestrictRealtime", "RestrictSetuid", "RestrictNamespaces"),
     *("DenyHostName", "DenySysctl", "DenyModules", "DenyLog", "DenyClock", "DenyRawDevices", "Architectures"),
     *("LockPersonality", "SystemCallLog", "SystemCallFilter"),
     *("BoundingSet", "KeepCapabilities", "AmbientCapabilities", "SecureBits"),
 )
-_SETUID = ("ChangeGroup", "ChangeUser")
+_SETUID = ("FindGroups", "ChangeGroup", "ChangeUser")
 
 
 def before_exec(service: Service, spared: tuple[str, ...] = ()) -> tuple[Step, ...]:

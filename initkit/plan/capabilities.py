@@ -46,7 +46,7 @@ class BoundingSet(Step):
         return cls(kept) if kept != -1 else None
 
     def shell(self) -> Shell:
-        return Shell(prefix=f"setpriv --bounding-set={_words(self.kept)} --inh-caps={_words(self.kept)}")
+        return Shell(prefix=f"setpriv --bounding-set={_words(self.kept)}")
 
     def apply(self, process: Process) -> None:
         libc.drop_bounding_set(self.kept)

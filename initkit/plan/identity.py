@@ -49,11 +49,9 @@ class FindUser(Step):
             process.environment["SHELL"] = entry.pw_shell
 
 
-class ChangeGroup(Step):
-    """Group=, SupplementaryGroups= and the groups of User=: setgid(2), initgroups(3), setgroups(2)."""
+class _Groups(Step):
+    """What a step about groups has to know."""
 
-    name = "groups"
-    manual = "daemon(7) step 13; systemd.exec(5) Group=, SupplementaryGroups="
     directives = ("Group", "SupplementaryGroups")
     status = 216
 
@@ -66,6 +64,28 @@ class ChangeGroup(Step):
         if not (service.account or service.group or service.supplementary_groups):
             return None
         return cls(service.account, service.group, service.supplementary_groups)
+
+
+class FindGroups(_Groups):
+    """Look the groups up: they are the host's, whatever the program will see."""
+
+    name = "find_groups"
+    manual = "systemd.exec(5) Group=, SupplementaryGroups="
+
+    def shell(self) -> Shell:
+        return Shell()  # setpriv(1) does it
+
+    def apply(self, process: Process) -> None:
+        process.gid = find_group(self.group) if self.group else _primary_group(self.user)
+        groups = _groups_of(self.user, process.gid) + [find_group(name) for name in self.supplementary]
+        process.groups = sorted(set(groups))
+
+
+class ChangeGroup(_Groups):
+    """Group=, SupplementaryGroups= and the groups of User=: setgid(2), initgroups(3), setgroups(2)."""
+
+    name = "groups"
+    manual = "daemon(7) step 13; systemd.exec(5) Group=, SupplementaryGroups="
 
     def shell(self) -> Shell:
         group = f"--regid={quote(self.group)}" if self.group else '--regid="$gid"' if self.user else ""
@@ -82,11 +102,10 @@ class ChangeGroup(Step):
         return Shell(prefix=" ".join(word for word in ("setpriv", group, groups) if word), otherwise=otherwise)
 
     def apply(self, process: Process) -> None:
-        gid = find_group(self.group) if self.group else _primary_group(self.user)
-        groups = _groups_of(self.user, gid) + [find_group(name) for name in self.supplementary]
-        wanted = sorted(set(groups))
-        if (self.user or self.supplementary) and sorted(set(os.getgroups()) | {os.getegid()}) != sorted({*wanted, gid}):
-            os.setgroups(wanted)
+        assert process.gid is not None
+        gid, groups = process.gid, process.groups
+        if (self.user or self.supplementary) and sorted(set(os.getgroups()) | {os.getegid()}) != sorted({*groups, gid}):
+            os.setgroups(groups)
         if os.getresgid() != (gid, gid, gid):
             os.setresgid(gid, gid, gid)
 

@@ -46,6 +46,8 @@ class Process:
         self.private_fds: tuple[int, ...] = ()  # ours, gone when the program runs
         self.file_limit: tuple[int, int] | None = None  # RLIMIT_NOFILE for it, where ours is another
         self.uid: int | None = None  # of User=, once it has been looked up
+        self.gid: int | None = None  # of Group= or of the user, and all groups
+        self.groups: list[int] = []
         self.home = ""
         self.child = 0  # pid of the process that Fork made
         self.pipe: int | None = None  # the end that a logger reads

@@ -60,7 +60,7 @@ def test_every_step_is_shown_and_none_is_done(tmp_path: Path, settings: Path, in
         "umask",
         "limits",
         "groups",
-        "chroot",
+        "file_system_view",
         "user",
         "exec",
     ):
@@ -77,7 +77,7 @@ def test_every_step_is_shown_and_none_is_done(tmp_path: Path, settings: Path, in
     assert "umask 0027" in text
     assert "command ulimit -Sn 10 || exit 205" in text
     assert "exec /bin/sh -c 'touch ran' 'a b' $WORD \"x${NAME}y\" \"\\$\"" in text
-    assert "by the runner only" in text  # chroot has no form in sh
+    assert "by the runner only" in text  # another view of the file system has no form in sh
     assert "ExecStop  /bin/echo bye" in text
     assert os.listdir(tmp_path) == ["app.toml"]
 
