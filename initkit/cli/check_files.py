@@ -81,7 +81,7 @@ def _shell(service: Service, name: str, path: str) -> Iterator[Finding]:
     for argv, tool in (
         (("sh", "-n", path), "sh -n"),
         (("shellcheck", "--shell=sh", "--format=gcc", path), "ShellCheck"),
-        (("checkbashisms", path), "checkbashisms"),
+        (("checkbashisms", "--force", path), "checkbashisms"),  # whose "#!" may name another interpreter
     ):
         if not shutil.which(argv[0]):
             yield _not_run(service, tool, f"the script for {name}")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from argparse import ArgumentTypeError
 
 from initkit import inits
 from initkit.cli.arguments import Parser
 from initkit.cli.runner_path import runner_path
-from initkit.errors import InitkitError, UsageError
+from initkit.errors import UsageError
+from initkit.install import tree
 from initkit.settings import directives
 from initkit.settings.load import load
 
@@ -27,39 +27,61 @@ _ABOUT = {
 
 def main(verb: str, argv: list[str]) -> int:
     """Generate; one file to standard output, or all of an init's below a directory."""
+    if verb == "gen" and any(word == "--for" or word.startswith("--for=") for word in argv):
+        from initkit.cli import gen_tree
+
+        return gen_tree.main(argv)
     parsed = parser(verb).parse_args(argv)
     service = load(parsed.app, user=parsed.user)
     init = inits.load(_INIT_OF.get(verb) or parsed.init)
-    made = list(init.files(service, _options(parsed)))  # complete before the first byte is written
+    made = list(init.files(service, options(parsed)))  # complete before the first byte is written
     if verb == "gen":
-        for file in made:
-            print(_write(file, parsed.output_dir))
+        for path in tree.write(made, parsed.output_dir):
+            print(path)
     else:
         sys.stdout.flush()
         sys.stdout.buffer.write(made[0].text.encode("utf-8", "surrogateescape"))
+        for file in made[1:]:
+            hint = f"`initkit gen {made[0].init} {parsed.app} --output-dir DIR` writes all"
+            print(f"initkit: {file.path} belongs to it: {hint}", file=sys.stderr)
     return 0
 
 
 def parser(verb: str) -> Parser:
     """The command line of one of the verbs."""
-    made = Parser(prog=f"initkit {verb}", description=_ABOUT[verb])
+    about = f"{_ABOUT[verb]} For a package: see `initkit gen --for sysv --help`." if verb == "gen" else _ABOUT[verb]
+    made = Parser(prog=f"initkit {verb}", description=about)
     if verb == "gen":
         made.add_argument("init", help=f"one of {', '.join(inits.names())}")
     made.add_argument("app", help="a settings file, or the name of one in the load path")
     if verb == "gen":
         made.add_argument("--output-dir", "-o", required=True, metavar="DIR", help="where the files go, below DIR")
     if verb != "gen-init":
-        made.add_argument(
-            "--systemd-version", type=_version, default=0, metavar="N", help="refuse what systemd N does not know"
-        )
+        add_systemd_version(made)
     if verb != "gen-unit":
-        made.add_argument(
-            "--standalone",
-            dest="runner",
-            action="store_false",
-            default=None,
-            help="a script that never calls `initkit run`",
-        )
+        add_standalone(made)
+    add_options(made)
+    return made
+
+
+def add_systemd_version(made: Parser) -> None:
+    made.add_argument(
+        "--systemd-version", type=_version, default=0, metavar="N", help="refuse what systemd N does not know"
+    )
+
+
+def add_standalone(made: Parser) -> None:
+    made.add_argument(
+        "--standalone",
+        dest="runner",
+        action="store_false",
+        default=None,
+        help="a script that never calls `initkit run`",
+    )
+
+
+def add_options(made: Parser) -> None:
+    """What every verb that generates takes."""
     made.add_argument(
         "--runner", dest="runner", action="store_true", default=None, help="call `initkit run` in any case"
     )
@@ -68,7 +90,6 @@ def parser(verb: str) -> Parser:
         "--allow-loss", action="append", default=[], metavar="NAME", help="accept that this setting cannot be kept"
     )
     made.add_template_dir()
-    return made
 
 
 def _version(text: str) -> int:
@@ -77,47 +98,20 @@ def _version(text: str) -> int:
     return int(text)
 
 
-def _options(parsed: Namespace) -> inits.Options:
+def options(parsed: Namespace, *, packaged: bool = False) -> inits.Options:
+    """What the command line asks of a generator."""
     return inits.Options(
         runner=parsed.runner,
         allow_loss=frozenset(map(_directive, parsed.allow_loss)),
         version=getattr(parsed, "systemd_version", 0),
         template_dir=parsed.template_dir or "",
-        runner_path=runner_path(),
+        runner_path="initkit" if packaged else runner_path(),
+        packaged=packaged,
     )
 
 
 def _directive(text: str) -> str:
-    """The name of a directive, which may be spelled as in TOML.
-
-    Raises:
-        UsageError: when there is none of that name.
-    """
-    kind, dot, name = text.partition(".")
-    suffix = f".{kind.lower()}"
-    if dot and suffix in directives.SECTIONS_OF:  # as `Entry.label` has it, or "socket.listen_stream"
-        found = next((row for row in directives.every(suffix) if name in (row.name, row.toml)), None)
-        if found is not None:
-            return f"{kind.capitalize()}.{found.name}"
-    row = directives.find_toml(text) or directives.find_own_toml(text) or directives.find_own(text)
-    for section in directives.SECTIONS:
-        row = row or directives.find(section, text)
-    if row is not None:
-        return row.name
-    near = directives.nearest(text, (each.name for each in (*directives.every(), *directives.own())))
-    raise UsageError(f"--allow-loss {text}: there is no such directive", hint=near and f"did you mean {near}?")
-
-
-def _write(file: inits.File, folder: str) -> str:
-    """Write a generated file below `folder`, whole or not at all."""
-    path = os.path.join(folder, file.path.lstrip("/"))
-    draft = f"{path}.{os.getpid()}~"
     try:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(draft, "x", encoding="utf-8", errors="surrogateescape") as out:
-            os.fchmod(out.fileno(), file.mode)
-            out.write(file.text)
-        os.rename(draft, path)
-    except OSError as fault:
-        raise InitkitError(f"{path}: cannot be written: {fault.strerror}") from None
-    return path
+        return directives.named(text)
+    except ValueError as fault:
+        raise UsageError(f"--allow-loss {text}: {fault}") from None

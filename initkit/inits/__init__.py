@@ -4,6 +4,10 @@ Every module has:
   `support(service)`   directive -> `Support`, for the directives that the service sets
   `files(service, …)`  yields `File`s; nothing is written here
   `commands(service)`  what enables, starts, stops and asks: verb -> argv
+  `RUNS`               a test in sh that holds where the init runs
+  `SERVED_BY`          inits whose files serve this one as well, where both go into one package: name -> what to know
+
+The files that belong to no init in particular (sysusers.d(5), logrotate(8) …) are in `initkit.inits.kinds`.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ from __future__ import annotations
 import os
 
 from initkit.errors import UsageError
+from initkit.settings import directives
 from initkit.settings.record import Record
 
 TYPE_CHECKING = False
@@ -22,6 +27,9 @@ if TYPE_CHECKING:
 
     class Init(Protocol):
         """What a module in this package offers."""
+
+        RUNS: str
+        SERVED_BY: Mapping[str, str]
 
         def support(self, service: Service) -> Mapping[str, Support]: ...
         def files(self, service: Service, options: Options) -> Iterator[File]: ...
@@ -39,11 +47,23 @@ class Support(Record):
 
 
 class File(Record):
-    """A generated file: where it belongs, its text, its permissions."""
+    """A generated file: where it belongs, its text, its permissions.
+
+    `kind` says what it is ("unit", "script", "sysusers" …), `init` whose it is ("" for any), `runner` whether it calls
+    `initkit run`.
+    """
 
     path: str
     text: str
     mode: int = 0o644
+    kind: str = ""
+    init: str = ""
+    runner: bool = False
+
+    @property
+    def config(self) -> bool:
+        """Whether administrators may edit it, so that no package overwrites it: Debian policy 10.7."""
+        return self.path.startswith("/etc/")
 
 
 class Options(Record):
@@ -51,7 +71,8 @@ class Options(Record):
 
     `runner`: None lets the settings decide, True calls the runner in any case, False never does. `allow_loss` names the
     directives that may be dropped. `version` is the init's version, 0 for any. `template_dir` is looked in first.
-    `runner_path` is the program initkit: a bare name where every init finds it.
+    `runner_path` is the program initkit: a bare name where every init finds it. `packaged` puts the files where a
+    package has them, who finds the settings in `SETTINGS_FOLDER` then.
     """
 
     runner: bool | None = None
@@ -59,6 +80,32 @@ class Options(Record):
     version: int = 0
     template_dir: str = ""
     runner_path: str = "initkit"
+    packaged: bool = False
+
+
+#: Where a package has the settings that its scripts give to the runner; in the load path.
+SETTINGS_FOLDER = "/usr/lib/initkit"
+
+
+def accepted(service: Service, init: str, options: Options) -> frozenset[str]:
+    """The directives that may be dropped: those of the command line, and allow_loss in the table of the init.
+
+    Raises:
+        SettingsError: for one that there is not.
+    """
+    found = set(options.allow_loss)
+    for entry in service.tables(init):
+        if entry.key == "AllowLoss":
+            try:
+                found.add(directives.named(entry.value))
+            except ValueError as fault:
+                raise entry.error(str(fault)) from None
+    return frozenset(found)
+
+
+def settings_path(service: Service, options: Options) -> str:
+    """The path of the service's settings for whom the files call."""
+    return f"{SETTINGS_FOLDER}/{os.path.basename(service.path)}" if options.packaged else service.path
 
 
 def names() -> tuple[str, ...]:

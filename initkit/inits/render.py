@@ -8,7 +8,7 @@ import jinja2
 
 from initkit.errors import InitkitError
 from initkit.plan.step import quote as sh
-from initkit.settings import syntax
+from initkit.settings import envfile, syntax
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +31,55 @@ def systemd_value(text: str) -> str:
     """
     if "\n" in text or "\0" in text or text != text.strip() or syntax.ends_open(text):
         raise ValueError(f"{text!r} is no value of a unit file")
+    return text
+
+
+def conf_word(text: str) -> str:
+    """A field of sysusers.d(5) and tmpfiles.d(5), in which no specifier is meant. Only the escapes that every version
+    of systemd takes for the same.
+
+    Raises:
+        ValueError: for control characters, which some versions have no escape for.
+    """
+    text = _one_line(text).replace("%", "%%")
+    if text and all(char.isalnum() or char in "%+,-./:=@_" for char in text):
+        return text
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def cron(text: str) -> str:
+    """A command in crontab(5), where a bare % is the end of the line.
+
+    Raises:
+        ValueError: for a command of several lines, and for one with a backslash before a %, which cannot be written.
+    """
+    if "\\%" in text:
+        raise ValueError(f"{text!r}: crontab(5) cannot have a backslash before a %")
+    return _one_line(text).replace("%", "\\%")
+
+
+def env_comment(value: str, name: str) -> str:
+    """An assignment of systemd.exec(5)'s EnvironmentFile= as comment lines, to be had by taking each "#" away."""
+    lines = envfile.write({name: value}).removesuffix("\n").split("\n")
+    if any(line.endswith("\\") or "\r" in line for line in lines):  # a comment would go on there
+        return f"#{name}="
+    return "\n".join(f"#{line}" for line in lines)
+
+
+def logrotate_path(text: str, glob: str = "") -> str:
+    """The path of one log file, of which logrotate(8) makes a glob(7); or the folder of those that `glob` matches.
+
+    Raises:
+        ValueError: when it takes braces or control characters, which logrotate has no escape for.
+    """
+    if "{" in text or "}" in text:
+        raise ValueError(f"{text!r}: logrotate(8) takes no braces in paths")
+    return '"' + "".join(f"\\{char}" if char in '"\\*?[]' else char for char in _one_line(text)) + glob + '"'
+
+
+def _one_line(text: str) -> str:
+    if any(char < " " or char == "\x7f" for char in text):
+        raise ValueError(f"{text!r} has control characters in it")
     return text
 
 
@@ -73,6 +122,10 @@ FILTERS = {
     "sh": sh,
     "systemd_words": systemd_words,
     "systemd_value": systemd_value,
+    "conf_word": conf_word,
+    "cron": cron,
+    "env_comment": env_comment,
+    "logrotate_path": logrotate_path,
     "comment": comment,
     "toml": toml,
     "python": python,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from initkit.errors import SettingsError
-from initkit.inits import NATIVE, NONE, RUNNER, File, Options, Support
+from initkit.inits import NATIVE, NONE, RUNNER, File, Options, Support, accepted, settings_path
 from initkit.settings import directives, syntax
 from initkit.settings.command import escape
 from initkit.settings.find import path_of
@@ -16,10 +16,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from initkit.settings.service import Entry, Service
+    from initkit.settings.unit import Unit
 
-# systemd.unit(5), "UNIT FILE LOAD PATH": where an administrator's units belong.
+# systemd.unit(5), "UNIT FILE LOAD PATH": where an administrator's units belong, and below /usr/lib a package's.
 UNIT_DIRECTORY = "/etc/systemd/system"
 USER_UNIT_DIRECTORY = "/etc/systemd/user"
+PACKAGED = "/usr/lib/systemd"
+
+#: sd_booted(3)
+RUNS = "[ -d /run/systemd/system ]"
+SERVED_BY: dict[str, str] = {}
 
 #: initkit's own settings that need the runner.
 _THROUGH_RUNNER = ("Callable", "NotificationFd")
@@ -75,7 +81,7 @@ def _since(entry: Entry) -> int:
 
 
 def files(service: Service, options: Options) -> Iterator[File]:
-    """The unit.
+    """The unit, and those of its sockets and its timer.
 
     Raises:
         SettingsError: naming the settings that the systemd version asked for does not know.
@@ -83,16 +89,16 @@ def files(service: Service, options: Options) -> Iterator[File]:
     from initkit.inits.render import render
 
     dropped = _losses(service, options)
-    sections = _sections(service, options, dropped)
-    text = render(
-        "systemd/service",
-        service,
-        options.template_dir,
-        sections=sections,
-        source=os.path.basename(service.path),
-    )
     folder = USER_UNIT_DIRECTORY if service.user else UNIT_DIRECTORY
-    yield File(f"{folder}/{service.unit}", text)
+    if options.packaged:
+        folder = f"{PACKAGED}/{os.path.basename(folder)}"
+    view = {"sections": _sections(service, options, dropped), "source": os.path.basename(service.path)}
+    text = render("systemd/service", service, options.template_dir, **view)
+    yield File(f"{folder}/{service.unit}", text, kind="unit", init="systemd", runner=_through_runner(service, options))
+    for each in service.units[1:]:
+        view = {"sections": _companion(each, dropped), "source": os.path.basename(each.path), "unit": each.unit}
+        text = render("systemd/companion", service, options.template_dir, **view)
+        yield File(f"{folder}/{each.unit}", text, kind=each.suffix[1:], init="systemd")
 
 
 def commands(service: Service) -> dict[str, tuple[str, ...]]:
@@ -107,7 +113,7 @@ def _losses(service: Service, options: Options) -> frozenset[str]:
     lost = {key: each for key, each in found.items() if each.how == NONE and key not in _own(service)}
     if options.runner is False:
         lost.update({key: found[key] for key in _LOGGER if service.has(key)})
-    refused = sorted(set(lost) - options.allow_loss)
+    refused = sorted(set(lost) - accepted(service, "systemd", options))
     if refused:
         asked = f"systemd {options.version}" if options.version else "a unit"
         first = next(each for each in reversed(service.written) if each.label == refused[0])
@@ -130,8 +136,7 @@ def _own(service: Service) -> frozenset[str]:
 def _sections(service: Service, options: Options, dropped: frozenset[str]) -> list[tuple[str, list[tuple[str, str]]]]:
     """The unit's sections with their assignments, in the order of the settings."""
     found: dict[str, list[tuple[str, str]]] = {section: [] for section in directives.SECTIONS}
-    logger = any(service.has(key) and key not in options.allow_loss for key in _LOGGER)
-    through_runner = bool(options.runner or service.callable or service.notification_fd or logger)
+    through_runner = _through_runner(service, options)
     for entry in service.entries:
         if entry.section == OWN:
             found["Service"].append((f"X-Initkit-{entry.key}", entry.value))
@@ -147,6 +152,22 @@ def _sections(service: Service, options: Options, dropped: frozenset[str]) -> li
     return [(section, assignments) for section, assignments in found.items() if assignments]
 
 
+def _companion(unit: Unit, dropped: frozenset[str]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """The same of a socket or a timer."""
+    sections = ("Unit", *(each for each in directives.SECTIONS_OF[unit.suffix] if each not in ("Unit", "Install")))
+    found: dict[str, list[tuple[str, str]]] = {section: [] for section in (*sections, "Install")}
+    for entry in unit.entries:
+        if entry.label not in dropped:
+            found.setdefault(entry.section, []).append((entry.key, entry.value))
+    return [(section, assignments) for section, assignments in found.items() if assignments]
+
+
+def _through_runner(service: Service, options: Options) -> bool:
+    kept = set(_LOGGER) - accepted(service, "systemd", options)
+    logger = any(service.has(key) for key in kept)
+    return bool(options.runner or service.callable or service.notification_fd or logger)
+
+
 def _runner(service: Service, options: Options) -> str:
     """The command line that has the runner become the program; systemd does the rest of the settings itself."""
     hint = "leave --runner out" if options.runner else "do without the logger: --allow-loss names what is lost"
@@ -158,5 +179,5 @@ def _runner(service: Service, options: Options) -> str:
         raise service.assignments("ExecStart")[-1].error("the runner becomes one program only", hint)
     # What the prefixes ask of systemd; `@` and `:` are about the program's own words.
     prefix = "".join(char for command in service.exec_start for char in command.prefix if char not in "@:")
-    words = [options.runner_path, "run", path_of(service.name, service.path), "--foreground"]
+    words = [options.runner_path, "run", path_of(service.name, settings_path(service, options)), "--foreground"]
     return syntax.join([prefix + escape(words[0]), *map(escape, words[1:])])

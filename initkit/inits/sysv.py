@@ -7,7 +7,8 @@ import os
 
 from initkit import plan
 from initkit.errors import SettingsError
-from initkit.inits import NATIVE, NONE, RUNNER, SCRIPT, File, Options, Support
+from initkit.inits import NATIVE, NONE, RUNNER, SCRIPT, File, Options, Support, accepted, settings_path
+from initkit.inits.kinds import cron, tmpfiles
 from initkit.plan import lsb, shell, sockets
 from initkit.plan.process import pattern
 from initkit.settings import directives, specifiers, values
@@ -50,6 +51,7 @@ _TABLE: dict[str, Support | Callable[[Service], Support]] = {
          "TimeoutSec", "RuntimeDirectoryPreserve", "SettleSec"),
         Support(SCRIPT, "start and stop do it"),
     ),
+    **dict.fromkeys(("UserGecos", "UserHome", "UserID"), Support(NATIVE, "in sysusers.d, whatever the init")),
     "KillMode": lambda service: _kill_mode(service),
     **dict.fromkeys(
         ("Restart", "RestartSec", "RestartPreventExitStatus", "RestartForceExitStatus", "StartLimitIntervalSec",
@@ -87,7 +89,15 @@ _DEFAULTS = {
 }  # fmt: skip
 
 #: What `[sysv]` may hold, as in the LSB header, and where the script finds things.
-_OWN_TABLE = (*lsb.OVERRIDES, "Settings", "Runner", "DefaultFile")
+_OWN_TABLE = (*lsb.OVERRIDES, "Settings", "Runner", "DefaultFile", "AllowLoss")
+
+#: The last to be asked: any machine may have init scripts.
+RUNS = "[ -d /etc/init.d ]"
+SERVED_BY: dict[str, str] = {}
+
+
+#: Of a directive whose value asks for nothing.
+AS_IS = "what it is without being said"
 
 
 def support(service: Service) -> dict[str, Support]:
@@ -99,7 +109,10 @@ def support(service: Service) -> dict[str, Support]:
 def _beside(service: Service, entry: Entry) -> Support:
     """Of the sockets and the timer."""
     if entry.unit.endswith(".timer"):
-        return Support(NONE, "SysV init starts nothing at set times")
+        assert service.timer is not None
+        reasons = (cron.refusal(service.timer, each) for each in service.timer.assignments(entry.key))
+        reason = next(filter(None, reasons), "")
+        return Support(NONE, reason) if reason else Support(SCRIPT, "cron(8) starts the service")
     reason = sockets.refusal(entry)
     return Support(NONE, reason) if reason else Support(RUNNER, "the runner opens the sockets, and keeps them open")
 
@@ -117,7 +130,7 @@ def _support(service: Service, entry: Entry) -> Support:
     if found is not None and not (_is_default(service, entry) and key not in ("Type", "KillMode")):
         return found if isinstance(found, Support) else found(service)
     if _is_default(service, entry):
-        return Support(SCRIPT, "what it is without being said")
+        return Support(SCRIPT, AS_IS)
     return Support(NONE, "systemd only")
 
 
@@ -221,12 +234,14 @@ def files(service: Service, options: Options) -> Iterator[File]:
 
     _check_table(service)
     found = support(service)
-    through_runner = any(each.how == RUNNER for key, each in found.items() if key not in options.allow_loss)
+    allowed = accepted(service, "sysv", options)
+    through_runner = any(each.how == RUNNER for key, each in found.items() if key not in allowed)
     if options.runner is not None:
         through_runner = options.runner
-    kept = _without_losses(service, found, options, through_runner)
-    text = render("sysv/script", kept, options.template_dir, **_view(kept, through_runner, options.runner_path))
-    yield File(f"/etc/init.d/{service.name}", text, mode=0o755)
+    kept = without_losses(service, found, allowed, through_runner)
+    text = render("sysv/script", kept, options.template_dir, **_view(kept, through_runner, options))
+    yield File(f"/etc/init.d/{service.name}", text, 0o755, kind="script", init="sysv", runner=through_runner)
+    yield from cron.files(kept, options, "sysv", commands(service)["start"])
 
 
 def _check_table(service: Service) -> None:
@@ -236,21 +251,31 @@ def _check_table(service: Service) -> None:
             raise entry.error("no setting of [sysv]", near and f"did you mean {directives.snake(near)}?")
 
 
-def _without_losses(service: Service, found: dict[str, Support], options: Options, through_runner: bool) -> Service:
-    """The service without what the script cannot keep, all of which must have been accepted."""
+def without_losses(
+    service: Service,
+    found: dict[str, Support],
+    allowed: frozenset[str],
+    through_runner: bool,
+    what: str = "an init script",
+) -> Service:
+    """The service without what the script cannot keep, all of which must have been accepted.
+
+    Raises:
+        SettingsError: when not.
+    """
     kinds = (NONE,) if through_runner else (NONE, RUNNER)
     lost = {key: each for key, each in found.items() if each.how in kinds}
-    refused = [key for key in lost if key not in options.allow_loss]
+    refused = [key for key in lost if key not in allowed]
     if refused:
         where = service.settings()[refused[0]].where
         told = ", ".join(f"{key}= ({lost[key].reason})" for key in refused)
         hint = " ".join(["accept it with", *(f"--allow-loss {key}" for key in refused)])
-        raise SettingsError(f"an init script cannot keep {told}", where=where, hint=hint)
+        raise SettingsError(f"{what} cannot keep {told}", where=where, hint=hint)
     kept = tuple(entry for entry in service.written if entry.label not in lost)
     return Service(service.name, service.path, kept, user=service.user)
 
 
-def _view(service: Service, through_runner: bool, runner_path: str) -> dict[str, Any]:
+def _view(service: Service, through_runner: bool, options: Options) -> dict[str, Any]:
     """What the template needs beside the service."""
     own = {entry.key: entry.value for entry in service.tables("sysv")}
     supervised = through_runner and plan.needs_parent(service)
@@ -267,8 +292,8 @@ def _view(service: Service, through_runner: bool, runner_path: str) -> dict[str,
     return {
         "source": os.path.basename(service.path),
         "header": lsb.header(service, own),
-        "runner": own.get("Runner", runner_path) if through_runner else "",
-        "settings": own.get("Settings") or reference(service.name, service.path, user=service.user),
+        "runner": own.get("Runner", options.runner_path) if through_runner else "",
+        "settings": own.get("Settings") or reference(service.name, settings_path(service, options), user=service.user),
         "supervised": supervised,
         "pid_file": pid_file,
         "record": record,
@@ -278,10 +303,11 @@ def _view(service: Service, through_runner: bool, runner_path: str) -> dict[str,
         "writes_record": not through_runner and not oneshot,
         "default_file": default_file,
         "sources_default_file": all(file.path != default_file for file in service.environment_files),
+        "pid_folders": [each for each in tmpfiles.made_before(service) if each.kind == "pid"],
         "start_timeout": _seconds(service.start_timeout),
-        "stop_timeout": _stop_timeout(service, supervised),
-        "kill_signal": "TERM" if supervised else _signal(service.kill_signal),
-        "final_signal": _signal(service.final_kill_signal),
+        "stop_timeout": stop_timeout(service, supervised),
+        "kill_signal": "TERM" if supervised else signal_name(service.kill_signal),
+        "final_signal": signal_name(service.final_kill_signal),
         "kill_mode": "mixed" if supervised else service.kill_mode,
         "chains": list(chains.values()),
         "calls": {name: [shell.call(service, each) for each in found] for name, found in _called(service, listed)},
@@ -290,7 +316,7 @@ def _view(service: Service, through_runner: bool, runner_path: str) -> dict[str,
         "setpriv": _setpriv(chains.values()),
         "variables": shell.assigned(service) if listed else (),
         "reloads": bool(service.exec_reload) or service.type == "notify-reload",
-        "kept_directories": _preserved(service),
+        "kept_directories": preserved(service),
         "active": "has_run" if oneshot else "running",
         "runs": len(listed) > (0 if through_runner or service.type in ("oneshot", "forking") else 1),
         "runtime_directories": [f"{service.runtime_root}/{each.path}" for each in service.runtime_directory],
@@ -315,7 +341,8 @@ def _programs(service: Service, through_runner: bool) -> list[str]:
     return [] if through_runner else list(dict.fromkeys(each.words[0] for each in service.exec_start))
 
 
-def _preserved(service: Service) -> str:
+def preserved(service: Service) -> str:
+    """RuntimeDirectoryPreserve=."""
     found = service.assignments("RuntimeDirectoryPreserve")
     return found[-1].value if found else "no"
 
@@ -324,13 +351,14 @@ def _seconds(span: float) -> str:
     return "infinity" if math.isinf(span) else str(math.ceil(span))
 
 
-def _stop_timeout(service: Service, supervised: bool) -> str:
+def stop_timeout(service: Service, supervised: bool) -> str:
     """Under a supervisor all stages together, and a moment more: ExecStop=, signals, SIGKILL, ExecStopPost=, logger."""
     ends = bool(service.exec_stop) + bool(service.exec_stop_post) + service.has_logger
     stages = 2 + ends if supervised else 1
     return _seconds(service.stop_timeout * stages + (5 if supervised else 0))
 
 
-def _signal(number: int) -> str:
+def signal_name(number: int) -> str:
+    """A signal for kill(1): its name without SIG, a number where that is not portable."""
     name = values.write_signal(number).removeprefix("SIG")
     return name if name.isalnum() and not name.startswith("RT") else str(number)

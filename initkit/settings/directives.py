@@ -76,6 +76,9 @@ _OWN = {
     "LogMaxFiles": ("UNSIGNED", 0, "initkit.toml(5)"),
     "NotificationFd": ("UNSIGNED", 0, "initkit.toml(5)"),
     "OnDemand": ("BOOLEAN", 0, "initkit.toml(5)"),
+    "UserGecos": ("STRING", 0, "initkit.toml(5)"),
+    "UserHome": ("PATH", 0, "initkit.toml(5)"),
+    "UserID": ("UNSIGNED", 0, "initkit.toml(5)"),
 }
 
 #: Directives of which every assignment adds to the ones before it, and the kinds of which all directives do.
@@ -246,6 +249,28 @@ def find_toml(key: str, suffix: str = ".service") -> Directive | None:
             if name.lower() == flat and snake(name) == key:
                 return find(section, name)
     return None
+
+
+def named(text: str) -> str:
+    """The name of a directive or of a setting of initkit's own, which may be spelled as in TOML; "Socket.ListenStream"
+    for one of another unit's.
+
+    Raises:
+        ValueError: when there is none, naming the nearest.
+    """
+    kind, dot, name = text.partition(".")
+    suffix = f".{kind.lower()}"
+    if dot and suffix in SECTIONS_OF:
+        found = next((row for row in every(suffix) if name in (row.name, row.toml)), None)
+        if found is not None:
+            return f"{kind.capitalize()}.{found.name}"
+    row = find_toml(text) or find_own_toml(text) or find_own(text)
+    for section in SECTIONS:
+        row = row or find(section, text)
+    if row is not None:
+        return row.name
+    near = nearest(text, (each.name for each in (*every(), *own())))
+    raise ValueError(f"there is no such directive{f' (did you mean {near}?)' if near else ''}")
 
 
 def every(suffix: str = ".service") -> Iterator[Directive]:

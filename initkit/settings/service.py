@@ -226,6 +226,18 @@ def _log_files(text: str) -> int:
     return values.integer(text, 1, what="how many files there may be")
 
 
+def _gecos(text: str) -> str:
+    if ":" in text or not text.isprintable():
+        raise ValueError("expected one line of text without a colon, as passwd(5) has it")
+    return text
+
+
+def _uid(text: str) -> int:
+    if not text.isdecimal():
+        raise ValueError("expected a user number")
+    return int(values.user(text))
+
+
 class Service(Execution):
     """One service's settings.
 
@@ -359,6 +371,9 @@ class Service(Execution):
     log_max_files = One("LogMaxFiles", _log_files, 5)
     notification_fd = One("NotificationFd", _notification_fd, 0)
     on_demand = One("OnDemand", values.boolean, False)
+    user_gecos = One("UserGecos", _gecos, "", expand=True)
+    user_home = One("UserHome", values.path, "", expand=True)
+    user_id = One[int | None]("UserID", _uid, None)
 
     def __init__(self, name: str, path: str, entries: tuple[Entry, ...], *, user: bool = False) -> None:
         super().__init__(name, path, tuple(entry for entry in entries if not entry.unit), user=user)

@@ -51,11 +51,12 @@ def test_every_wrong_value_is_told(check: Check) -> None:
 
 def test_sockets_and_a_timer_are_judged(check: Check, tmp_path: Path) -> None:
     found = check(
-        GOOD + '[socket]\nlisten_stream = [80, 80]\nsocket_user = "nobody-there"\n\n[timer]\non_calendar = "daily"\n'
+        GOOD
+        + '[socket]\nlisten_stream = [80, 80]\nsocket_user = "nobody-there"\n\n[timer]\non_calendar = "daily UTC"\n'
     )
     assert 'app.toml:4: error: socket_user = "nobody-there": there is no user nobody-there on this machine' in found
     assert "app.toml: error: app.socket: 80 is listened on twice" in found
-    assert any(line.startswith('app.toml:7: warning: on_calendar = "daily": sysv cannot keep it') for line in found)
+    assert any(line.startswith('app.toml:7: warning: on_calendar = "daily UTC": sysv cannot keep it') for line in found)
     assert check(GOOD + "[socket]\nlisten_stream = 0\n")[0].startswith('app.toml:3: error: listen_stream = "0"')
     text = "[Service]\nExecStart=/bin/true\nSockets=a.socket b.socket\n"
     (tmp_path / "a.socket").write_text("[Socket]\nListenStream=80\nBacklog=1\nBacklog=2\n")

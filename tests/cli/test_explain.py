@@ -93,7 +93,7 @@ def test_as_json(settings: None, initkit: Run) -> None:
 def test_without_an_app_it_shows_every_directive(initkit: Run) -> None:
     ran = initkit("explain")
     header, *lines = ran.stdout.splitlines()
-    assert header.split() == ["DIRECTIVE", "TOML", "SECTION", "KIND", "SINCE", "MANUAL", "SYSTEMD", "SYSV"]
+    assert header.split() == ["DIRECTIVE", "TOML", "SECTION", "KIND", "SINCE", "MANUAL", "OPENRC", "SYSTEMD", "SYSV"]
     names = [line.split()[0] for line in lines]
     service, own = ([row.name for row in rows] for rows in (directives.every(), directives.own()))
     assert names[: len(service)] == service
@@ -104,7 +104,7 @@ def test_without_an_app_it_shows_every_directive(initkit: Run) -> None:
     assert beside["Timer.OnCalendar"][0] == "native"
     assert len(beside) > 80
     nice = next(line.split() for line in lines if line.startswith("Nice "))
-    assert nice == ["Nice", "nice", "Service", "NICE", "systemd.exec(5)", "native", "script"]
+    assert nice == ["Nice", "nice", "Service", "NICE", "systemd.exec(5)", "native", "native", "script"]
     how = {word for line in lines for word in line.split()[-2:]}
     assert how <= {"native", "script", "runner", "none"}
 

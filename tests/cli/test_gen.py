@@ -25,7 +25,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
         (["gen-unit", "app", "--template-dir", "/no/such"], "there is no directory '/no/such'"),
         (["new", "other", "--template-dir", "/no/such"], "there is no directory '/no/such'"),
         (["gen", "sysv", "app"], "required: --output-dir"),
-        (["gen", "nonesuch", "app", "-o", "."], "unknown init 'nonesuch': expected one of systemd, sysv"),
+        (["gen", "nonesuch", "app", "-o", "."], "unknown init 'nonesuch': expected one of openrc, systemd, sysv"),
     ],
 )
 def test_wrong_words(tmp_path: Path, initkit: Run, argv: list[str], said: str) -> None:
@@ -74,3 +74,21 @@ def test_a_script_finds_settings_that_lie_anywhere(
     finally:
         assert run("stop") == 0
     assert run("status") == 3
+
+
+def test_what_does_not_go_to_standard_output_is_named(tmp_path: Path, initkit: Run) -> None:
+    (tmp_path / "app.toml").write_text(
+        'exec_start = ["/bin/true"]\n[socket]\nlisten_stream = ["/run/app.sock"]\n[timer]\non_calendar = "daily"\n'
+    )
+    ran = initkit("gen-unit", "app")
+    assert ran.stdout.endswith("[Service]\nExecStart=/bin/true\n")
+    assert ran.stderr == "".join(
+        f"initkit: /etc/systemd/system/app.{kind} belongs to it: `initkit gen systemd app --output-dir DIR` writes all"
+        "\n"
+        for kind in ("socket", "timer")
+    )
+    assert "/etc/cron.d/app belongs to it" in initkit("gen-init", "app").stderr
+    ran = initkit("gen", "systemd", "app", "-o", "out")
+    units = [f"out/etc/systemd/system/app.{kind}" for kind in ("service", "socket", "timer")]
+    assert (ran.stdout.splitlines(), ran.stderr) == (units, "")
+    assert (tmp_path / units[1]).read_text().endswith("\n[Socket]\nListenStream=/run/app.sock\n")

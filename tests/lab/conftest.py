@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from .machine import SYSTEMD_247, SYSTEMD_252, SYSTEMD_257, SYSV, Kind, Machine, missing
+from .machine import OPENRC, SYSTEMD_247, SYSTEMD_252, SYSTEMD_257, SYSV, Kind, Machine, missing
 
 Boot = Callable[[Kind], Machine]
 
@@ -63,6 +63,13 @@ def verifying_machine(lab: None, request: pytest.FixtureRequest) -> Iterator[Mac
 def sysv_machine(lab: None) -> Iterator[Machine]:
     """A machine with sysvinit."""
     with Machine(SYSV) as machine:
+        yield machine
+
+
+@pytest.fixture(scope="module")
+def openrc_machine(lab: None) -> Iterator[Machine]:
+    """A machine with OpenRC, which sysvinit's PID 1 calls."""
+    with Machine(OPENRC) as machine:
         yield machine
 
 

@@ -64,8 +64,8 @@ class CommandFailed(subprocess.CalledProcessError):
 class Kind:
     """A root file system: a Debian suite and what is put into it.
 
-    `init` is "systemd", "sysv", or another word for a root that is never booted; `version` is systemd's, or 0.
-    `hooks` are shell commands that run at the end of the build, with the root directory as `$1`.
+    `init` is "systemd", "sysv", "openrc", or another word for a root that is never booted; `version` is systemd's, or
+    0. `hooks` are shell commands that run at the end of the build, with the root directory as `$1`.
     """
 
     suite: str
@@ -131,7 +131,14 @@ SYSV = Kind(
     ("inetutils-syslogd", "initscripts", "startpar", "sysv-rc", "sysvinit-core", *SERVICE_PACKAGES),
     SYSV_HOOKS,
 )
-KINDS = (SYSTEMD_247, SYSTEMD_252, SYSTEMD_257, SYSV)
+OPENRC = Kind(
+    "trixie",
+    "openrc",
+    0,
+    ("inetutils-syslogd", "initscripts", "openrc", "sysvinit-core", *SERVICE_PACKAGES),
+    SYSV_HOOKS,
+)
+KINDS = (SYSTEMD_247, SYSTEMD_252, SYSTEMD_257, SYSV, OPENRC)
 
 
 def root_of(kind: Kind) -> Path:
@@ -449,7 +456,7 @@ class Machine:
         self.pid = int(leader[1])
         if self._entry:
             return
-        if self.kind.init == "sysv":
+        if self.kind.init in ("sysv", "openrc"):
             mark = Path(f"/proc/{self.pid}/root{SYSV_MARK}")
             wait_until(mark.exists, deadline - time.monotonic(), f"{mark} in {self.kind}")
         else:

@@ -12,7 +12,7 @@ from initkit.settings import command, syntax
 from initkit.settings.command import escape
 
 from .machine import Machine, wait_until
-from .ways import SYSTEMD, SYSV, Way
+from .ways import OPENRC, SYSTEMD, SYSV, Way
 
 # Writes down what it got, then stays; a service's output goes elsewhere.
 DUMPER = """\
@@ -191,6 +191,12 @@ def test_systemd(systemd_machine: Machine, way: Way, case: str) -> None:
 @pytest.mark.parametrize("way", SYSV, ids=str)
 def test_sysv(sysv_machine: Machine, way: Way, case: str) -> None:
     check(sysv_machine, way, CASES[case]())
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("way", OPENRC, ids=str)
+def test_openrc(openrc_machine: Machine, way: Way, case: str) -> None:
+    check(openrc_machine, way, CASES[case]())
 
 
 def check(machine: Machine, way: Way, case: Case) -> None:

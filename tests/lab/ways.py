@@ -57,6 +57,22 @@ def stop_script(machine: Machine, name: str) -> None:
     machine.run("service", name, "stop")
 
 
+def start_openrc(machine: Machine, path: str, *options: str) -> None:
+    """Generate OpenRC's files and start the service."""
+    machine.sh('initkit gen openrc "$@" --output-dir / >/dev/null', *options, path)
+    machine.run("rc-service", name_of(path), "start")
+
+
+def start_openrc_with_runner(machine: Machine, path: str) -> None:
+    """The same for a script that calls the runner, which looks for the settings by name."""
+    machine.sh('rm -rf /etc/initkit && mkdir /etc/initkit && cp "$1" /etc/initkit', path)
+    start_openrc(machine, path, "--runner")
+
+
+def stop_openrc(machine: Machine, name: str) -> None:
+    machine.run("rc-service", name, "stop")
+
+
 def start_in_foreground(machine: Machine, path: str) -> None:
     machine.sh('initkit run "$1" --foreground >/dev/null 2>&1 & echo $! >/run/foreground.pid', path)
 
@@ -74,8 +90,11 @@ UNIT = Way("unit", start_unit, stop_unit)
 UNIT_WITH_RUNNER = Way("unit-runner", lambda machine, path: start_unit(machine, path, "--runner"), stop_unit)
 SCRIPT = Way("script", lambda machine, path: start_script(machine, path, "--standalone"), stop_script)
 SCRIPT_WITH_RUNNER = Way("script-runner", start_script_with_runner, stop_script)
+OPENRC_SCRIPT = Way("openrc", start_openrc, stop_openrc)
+OPENRC_WITH_RUNNER = Way("openrc-runner", start_openrc_with_runner, stop_openrc)
 FOREGROUND = Way("foreground", start_in_foreground, stop_in_foreground)
 DAEMON = Way("daemon", lambda machine, path: machine.run("initkit", "run", path, "--daemon"), stop_daemon)
 
 SYSTEMD = (UNIT, UNIT_WITH_RUNNER)
+OPENRC = (OPENRC_SCRIPT, OPENRC_WITH_RUNNER)
 SYSV = (SCRIPT, SCRIPT_WITH_RUNNER, FOREGROUND, DAEMON)

@@ -1,0 +1,84 @@
+"""Everything that a service needs on a system, for a number of inits: the one list that packages are made of."""
+
+from __future__ import annotations
+
+import os
+
+from initkit import inits
+from initkit.errors import SettingsError
+from initkit.inits import SETTINGS_FOLDER, File, Options, kinds
+from initkit.inits.kinds import logrotate, sysusers, tmpfiles
+from initkit.settings.load import decoded
+from initkit.settings.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from initkit.inits.kinds.sysusers import Group, User
+    from initkit.inits.kinds.tmpfiles import Folder
+    from initkit.settings.service import Service
+
+
+class Needs(Record):
+    """What there has to be. Nothing is written yet.
+
+    `folders` are made by whoever starts the service, `folders_before` by the package or by tmpfiles.d(5); `runner` says
+    that a file calls `initkit run`, so that the package depends on initkit; `notes` is what somebody should know.
+    """
+
+    service: Service
+    inits: tuple[str, ...]
+    files: tuple[File, ...]
+    users: tuple[User, ...]
+    groups: tuple[Group, ...]
+    folders: tuple[Folder, ...]
+    folders_before: tuple[Folder, ...]
+    runner: bool
+    notes: tuple[str, ...]
+
+
+def needs(service: Service, names: Iterable[str], options: Options) -> Needs:
+    """All files, accounts and directories, with a package's paths when `options.packaged`.
+
+    Raises:
+        SettingsError: for a setting that one of the inits cannot keep and that nobody has accepted to lose.
+        UsageError: for an unknown init.
+    """
+    asked = tuple(dict.fromkeys(names))
+    modules = {name: inits.load(name) for name in asked}
+    served = {name: why for name, init in modules.items() for by, why in init.SERVED_BY.items() if by in asked}
+    made = [file for name, init in modules.items() if name not in served for file in init.files(service, options)]
+    made += kinds.files(service, options, asked)
+    runner = any(file.runner for file in made)
+    if runner and options.packaged:
+        made += _settings(service)
+    system = not service.user
+    return Needs(
+        service,
+        asked,
+        tuple(made),
+        sysusers.users(service, asked) if system else (),
+        sysusers.groups(service, asked) if system else (),
+        tmpfiles.made_at_start(service),
+        tmpfiles.made_before(service) if system else (),
+        runner,
+        (*served.values(), *logrotate.left_out(service)),
+    )
+
+
+def _settings(service: Service) -> Iterator[File]:
+    """The settings file and its drop-ins, where the runner finds them by the service's name."""
+    paths = {service.path: os.path.basename(service.path)}
+    for unit in service.units:  # those of sockets and timers lie beside it, or are tables in it
+        for path in dict.fromkeys(entry.file for entry in unit.entries if entry.file and entry.file not in paths):
+            is_dropin = os.path.dirname(path).endswith(".d")
+            paths[path] = (f"{os.path.basename(unit.path)}.d/" if is_dropin else "") + os.path.basename(path)
+    seen: dict[str, str] = {}
+    for path, base in paths.items():
+        if base in seen:
+            raise SettingsError(
+                f"a package cannot have two drop-ins of this name, the other is {seen[base]}", where=path
+            )
+        seen[base] = path
+        yield File(f"{SETTINGS_FOLDER}/{base}", decoded(path), kind="settings")

@@ -1,0 +1,198 @@
+"""OpenRC's scripts: what they say, and what needs the runner. What they do is in tests/lab/test_openrc.py."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from initkit.errors import SettingsError
+from initkit.inits import NATIVE, NONE, RUNNER, SCRIPT, Options, openrc
+from initkit.settings.load import load
+from initkit.settings.service import Service
+
+Golden = Callable[[str, str], None]
+
+EXAMPLES = {
+    "simple": """
+description = "An example: it's $HOME"
+documentation = ["https://example.org/app"]
+exec_start = ["/usr/bin/app", "--port", "${PORT}", "two  blanks", "*", "$$x\\n"]
+exec_reload = ["/bin/kill", "-HUP", "$MAINPID"]
+user = "app"
+group = "adm"
+after = ["network-online.target", "redis.service"]
+wants = ["network-online.target"]
+requires = ["redis.service"]
+before = ["proxy.service"]
+wanted_by = ["multi-user.target"]
+nice = 5
+io_scheduling_class = "best-effort"
+io_scheduling_priority = 6
+oom_score_adjust = -5
+limit_nofile = "1024:4096"
+no_new_privileges = true
+runtime_directory = ["app/it's"]
+state_directory = ["app"]
+environment = { PORT = "80", GREETING = "it's  a 'day'" }
+standard_error = "append:/var/log/it's.log"
+kill_signal = "SIGINT"
+timeout_stop_sec = "20s"
+""",
+    "kept": """
+exec_start = ["/usr/bin/app"]
+exec_reload = ["kill", "-SIGUSR1", "$MAINPID"]
+restart = "always"
+restart_sec = 2
+standard_output = "null"
+[openrc]
+runlevel = "boot"
+need = "localmount"
+keyword = ["-lxc", "-docker"]
+""",
+    "forking": """
+exec_start = ["/usr/sbin/app"]
+type = "forking"
+pid_file = "/run/app/app.pid"
+""",
+    "through": """
+exec_start = ["/usr/bin/app"]
+type = "notify"
+restart = "on-failure"
+""",
+    "once": """
+exec_start = [["/usr/bin/app", "first"], ["/usr/bin/app", "second"]]
+type = "oneshot"
+[timer]
+on_calendar = "daily"
+""",
+}
+
+
+def written(tmp_path: Path, text: str, name: str = "app") -> Service:
+    (tmp_path / f"{name}.toml").write_text(text)
+    return load(str(tmp_path / f"{name}.toml"))
+
+
+def script(service: Service) -> str:
+    found = next(iter(openrc.files(service, Options()))).text
+    return found.replace(service.path, "/srv/app.toml")
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_what_it_says(name: str, tmp_path: Path, golden: Golden) -> None:
+    for file in openrc.files(written(tmp_path, EXAMPLES[name], name), Options()):
+        text = file.text.replace(str(tmp_path), "/srv")
+        golden(f"openrc/{name}{'' if file.kind == 'script' else f'.{file.kind}'}", text)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_every_shell_can_read_it(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "script"
+    path.write_text(script(written(tmp_path, EXAMPLES[name])))
+    judges = [("dash", "-n"), ("busybox", "sh", "-n"), ("bash", "--posix", "-n"), ("shellcheck", "--shell=sh")]
+    for argv in judges:
+        if shutil.which(argv[0]):
+            done = subprocess.run([*argv, path], capture_output=True, text=True, check=False)
+            assert (done.returncode, done.stdout + done.stderr) == (0, ""), argv
+
+
+def test_where_they_belong(tmp_path: Path) -> None:
+    found = list(openrc.files(written(tmp_path, EXAMPLES["once"]), Options()))
+    assert [(file.path, file.mode, file.runner) for file in found] == [
+        ("/etc/init.d/app", 0o755, True),
+        ("/etc/conf.d/app", 0o644, False),
+        ("/etc/cron.d/app", 0o644, False),
+    ]
+    assert "rc-service app start" in found[2].text
+
+
+def test_commands(tmp_path: Path) -> None:
+    made = openrc.commands(written(tmp_path, EXAMPLES["kept"]))
+    assert made["enable"] == ("rc-update", "add", "app", "boot")
+    assert made["reload"] == ("rc-service", "app", "reload")
+    early = written(tmp_path, 'exec_start = ["/bin/true"]\nwanted_by = ["sysinit.target"]\n')
+    assert openrc.commands(early)["disable"] == ("rc-update", "del", "app", "boot")
+
+
+SIMPLE = 'exec_start = ["/bin/app"]\n'
+
+
+@pytest.mark.parametrize(
+    ("lines", "key", "how"),
+    [
+        ('user = "app"', "User", NATIVE),
+        ('user = "1000"', "User", RUNNER),
+        ('group = "adm"', "Group", RUNNER),  # start-stop-daemon takes one with a user only
+        ('supplementary_groups = ["adm"]', "SupplementaryGroups", RUNNER),
+        ('working_directory = "-/srv"', "WorkingDirectory", RUNNER),
+        ("limit_nproc = 5", "LimitNPROC", RUNNER),  # dash has no word for it
+        ("limit_nofile = 5", "LimitNOFILE", SCRIPT),
+        ('environment_file = "/etc/default/app"', "EnvironmentFile", RUNNER),
+        ('restart = "always"', "Restart", RUNNER),  # after 100 ms, and what it prints is logged
+        ('restart = "always"\nrestart_sec = 1', "Restart", RUNNER),
+        ('restart = "always"\nrestart_sec = 1\nstandard_output = "null"', "Restart", NATIVE),
+        ('restart = "always"\nrestart_sec = 1.5\nstandard_output = "null"', "RestartSec", RUNNER),
+        ('restart = "on-failure"\nrestart_sec = 1\nstandard_output = "null"', "Restart", RUNNER),
+        ('restart = "no"', "Restart", NATIVE),
+        ('exec_reload = ["/bin/kill", "-USR1", "$MAINPID"]', "ExecReload", NATIVE),
+        ('exec_start_pre = ["/bin/true"]', "ExecStartPre", RUNNER),
+        ('exec_reload = ["/bin/kill", "-s", "$MAINPID"]', "ExecReload", NONE),
+        ('exec_reload = ["/bin/kill", "-s", "$MAINPID"]\nrestart = "on-failure"', "ExecReload", RUNNER),
+        ('standard_output = "append:/var/log/app.log"', "StandardOutput", NATIVE),
+        ('standard_output = "file:/var/log/app.log"', "StandardOutput", RUNNER),
+        ('syslog_identifier = "a b"', "SyslogIdentifier", RUNNER),
+        ('timeout_stop_sec = "infinity"', "TimeoutStopSec", RUNNER),
+        ('kill_mode = "process"', "KillMode", NATIVE),
+        ('kill_mode = "mixed"', "KillMode", NATIVE),
+        ('pid_file = "/run/a b.pid"\ntype = "forking"', "PIDFile", RUNNER),
+        ('state_directory = ["a:b"]', "StateDirectory", RUNNER),
+        ("nice = 0\nprivate_tmp = false", "PrivateTmp", SCRIPT),
+        ('protect_system = "strict"', "ProtectSystem", NONE),
+        ('type = "dbus"\nbus_name = "org.example.App"', "Type", NONE),
+        ('binds_to = ["other.service"]', "BindsTo", NONE),
+    ],
+)
+def test_support(lines: str, key: str, how: str, tmp_path: Path) -> None:
+    service = written(tmp_path, f"{SIMPLE}{lines}\n")
+    found = openrc.support(service)[key]
+    assert (found.how, bool(found.reason)) == (how, True), found
+    if how != NONE:
+        needs_runner = any(each.how == RUNNER for each in openrc.support(service).values())
+        assert ("RUNNER" in script(service)) == needs_runner
+
+
+def test_what_it_cannot_keep(tmp_path: Path) -> None:
+    service = written(tmp_path, f'{SIMPLE}protect_system = "strict"\n')
+    with pytest.raises(SettingsError, match=r"app.toml:2: a script for OpenRC cannot keep ProtectSystem="):
+        script(service)
+    accepted = written(tmp_path, f'{SIMPLE}protect_system = "strict"\n[openrc]\nallow_loss = "ProtectSystem"\n')
+    assert "command=/bin/app" in script(accepted)
+
+
+def test_a_reload_that_nobody_can_do(tmp_path: Path) -> None:
+    """The runner has become the program, and OpenRC sends signals only."""
+    service = written(tmp_path, f'{SIMPLE}root_directory = "/srv"\nexec_reload = ["/bin/app", "reload"]\n')
+    assert openrc.support(service)["ExecReload"].how == NONE
+
+
+def test_without_the_runner_at_any_price(tmp_path: Path) -> None:
+    service = written(tmp_path, f'{SIMPLE}restart = "on-failure"\nexec_start_pre = ["/bin/true"]\n')
+    with pytest.raises(
+        SettingsError, match=r"cannot keep ExecStartPre=.*, Restart=|cannot keep Restart=.*, ExecStartPre="
+    ):
+        list(openrc.files(service, Options(runner=False)))
+    lost = frozenset(("Restart", "ExecStartPre"))
+    (text, *_) = openrc.files(service, Options(runner=False, allow_loss=lost))
+    assert "command=/bin/app" in text.text
+    only = written(tmp_path, '[initkit]\ncallable = "package.module:main"\n')
+    with pytest.raises(SettingsError, match="there is no program that OpenRC could start"):
+        list(openrc.files(only, Options(runner=False, allow_loss=frozenset({"Callable"}))))
+
+
+def test_its_own_table(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"app.toml:3: ned = .*no setting of \[openrc\] \(did you mean need\?\)"):
+        script(written(tmp_path, f'{SIMPLE}[openrc]\nned = "net"\n'))
