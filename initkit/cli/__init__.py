@@ -99,8 +99,8 @@ def _module(verb: str) -> Any:
 def parsers_of(verb: str) -> tuple[ArgumentParser, ...]:
     """The command lines of a verb, the usual form first: what manual pages and completions are made from."""
     module = _module(verb)
-    others = getattr(module, "other_parsers", tuple)  # of the few verbs that have other forms
-    return (module.parser(verb), *others())
+    others = getattr(module, "other_parsers", lambda _: ())  # of the few verbs that have other forms
+    return (module.parser(verb), *others(verb))
 
 
 def _help() -> str:

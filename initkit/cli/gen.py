@@ -47,6 +47,13 @@ def main(verb: str, argv: list[str]) -> int:
     return 0
 
 
+def other_parsers(verb: str) -> tuple[Parser, ...]:
+    """The command line of `initkit gen --for`."""
+    from initkit.cli import gen_tree
+
+    return (gen_tree.parser(),) if verb == "gen" else ()
+
+
 def parser(verb: str) -> Parser:
     """The command line of one of the verbs."""
     about = f"{_ABOUT[verb]} For a package: see `initkit gen --for sysv --help`." if verb == "gen" else _ABOUT[verb]

@@ -24,6 +24,11 @@ _OWN = {
     "LogFile": "A file for the service's output, which initkit keeps and rotates itself.",
     "LogMaxSize": "The size at which the log file is rotated.",
     "LogMaxFiles": "How many files are kept, the one that is written included.",
+    "NotificationFd": "The descriptor on which the program writes a newline when it is ready, as s6's programs do.",
+    "OnDemand": "Whether the service is started by the first who comes to its sockets rather than at once.",
+    "UserGecos": "The account's comment in passwd(5), where a package makes the account of User=.",
+    "UserHome": "The account's home directory.",
+    "UserID": "The account's number, where it has to be a certain one.",
     "ControlGroup": "A group whose members may look at the service over its control socket.",
 }
 

@@ -92,19 +92,19 @@ def test_a_users_own_service(tmp_path: Path, app: Path, initkit: Run) -> None:
 
 def test_nothing_is_written_before_a_loss_is_accepted(tmp_path: Path, app: Path, initkit: Run) -> None:
     argv = ("gen", "--for", "systemd,sysv", "--root", "dest", "app")
-    loss = 'protect_system = "strict"\n'
+    loss = 'apparmor_profile = "app"\n'
     app.write_text(loss + SETTINGS)
     ran = initkit(*argv)
     assert (ran.returncode, ran.stdout) == (78, "")
-    assert "an init script cannot keep ProtectSystem=" in ran.stderr
+    assert "an init script cannot keep AppArmorProfile=" in ran.stderr
     assert not (tmp_path / "dest").exists()
-    assert initkit(*argv, "--allow-loss", "protect_system").returncode == 0
-    for name in ("ProtectSystem", "protect_system"):
+    assert initkit(*argv, "--allow-loss", "apparmor_profile").returncode == 0
+    for name in ("AppArmorProfile", "apparmor_profile"):
         app.write_text(f'{loss}{SETTINGS}[sysv]\nallow_loss = ["{name}"]\n')
         assert initkit(*argv).returncode == 0
         assert initkit("gen-init", "app").returncode == 0
     # By the settings for one init, for that one only.
-    app.write_text(f'{loss}{SETTINGS}[systemd]\nallow_loss = ["ProtectSystem"]\n')
+    app.write_text(f'{loss}{SETTINGS}[systemd]\nallow_loss = ["AppArmorProfile"]\n')
     assert initkit(*argv).returncode == 78
 
 
