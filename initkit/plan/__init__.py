@@ -185,6 +185,15 @@ def verify(service: Service) -> None:
             raise fault
 
 
+def unkept(service: Service) -> list[str]:
+    """The directives that ask for something which the runner does not do."""
+    if all(entry.key in service.rows for entry in service.entries):
+        return []
+    from initkit.plan import losses
+
+    return losses.of(service)
+
+
 def has_conditions(service: Service) -> bool:
     """Whether something has to hold before the service starts: Condition…= and Assert…=, systemd.unit(5)."""
     return any(

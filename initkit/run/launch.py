@@ -33,6 +33,7 @@ def run(service: Service, how: str = "") -> int:
     caller = detect.surroundings()
     if caller.who != detect.SYSTEMD:
         plan.verify(service)
+        _tell_losses(service)
     # systemd, and the supervisor, look for themselves.
     if caller.who != detect.SYSTEMD and plan.has_conditions(service) and not plan.needs_parent(service):
         from initkit.run import conditions
@@ -51,6 +52,13 @@ def run(service: Service, how: str = "") -> int:
 
         return supervise.foreground(service, caller)
     return become(service, caller)
+
+
+def _tell_losses(service: Service) -> None:
+    lost = plan.unkept(service)
+    if lost:
+        names = ", ".join(f"{name}=" for name in lost)
+        print(f"initkit: {service.name}: not kept outside systemd: {names}", file=sys.stderr, flush=True)
 
 
 def become(service: Service, caller: detect.Surroundings) -> NoReturn:
