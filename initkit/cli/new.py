@@ -32,7 +32,8 @@ def main(verb: str, argv: list[str]) -> int:
         line = _escaped([interpreter, script])
     else:
         texts, line = {}, _escaped([_program(command[0]), *command[1:]])
-    settings = _render("settings.toml", service, parsed.template_dir, command=line, script=command is None)
+    about = {"command": line, "script": command is None, "unfenced": _unfenced(), "temporary": _is_temporary(line)}
+    settings = _render("settings.toml", service, parsed.template_dir, **about)
     texts[f"{name}.toml"] = (settings, 0o644)
     _write_all(texts)
     print("\n".join(_next_steps(name, list(texts), command is None)))
@@ -78,6 +79,30 @@ def _render(template: str, service: Service, template_dir: str | None, **extra: 
     from initkit.inits.render import render
 
     return render(f"new/{template}", service, template_dir or "", **extra)
+
+
+def _unfenced() -> str:
+    """Why the sandbox of the service would not start here; "" where it does."""
+    from initkit.plan import filters, libc
+
+    try:
+        filters.library()
+    except LookupError as fault:
+        return f"System call filters: {fault}"
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            libc.unshare(libc.CLONE_NEWNS | (libc.CLONE_NEWUSER if os.geteuid() else 0))
+            status = 0
+        finally:
+            os._exit(status)
+    return "No namespaces may be made here" if os.waitpid(child, 0)[1] else ""
+
+
+def _is_temporary(words: list[str]) -> bool:
+    """Whether anything of the command is where PrivateTmp= would hide it."""
+    return any(os.path.realpath(word).startswith(("/tmp/", "/var/tmp/")) for word in words)
 
 
 def _write_all(texts: dict[str, tuple[str, int]]) -> None:

@@ -34,7 +34,7 @@ _REALTIME = (1, 2, 4, 6)  # sched(7): FIFO, RR, ISO, DEADLINE
 _LAST_POLICY = 6
 
 
-def _library() -> Any:
+def library() -> Any:
     """libseccomp's own binding, or the one of PyPI.
 
     Raises:
@@ -59,7 +59,7 @@ class _Filter(Step):
     library: ClassVar[Any]
 
     def apply(self, process: Process) -> None:
-        type(self).library = _library()
+        type(self).library = library()
         libc.gain_filters()
         self.load()
 

@@ -189,9 +189,7 @@ def normalised(found: Iterable[Mount]) -> tuple[Mount, ...]:
     """Parents first, each once, nothing below a path that is inaccessible, and nothing that its parent does already."""
     ordered = sorted(found, key=lambda each: (each.path.rstrip("/").split("/"), KINDS.index(each.kind)))
     kept: list[Mount] = []
-    for each in ordered:
-        if any(same.path == each.path and same.kind == each.kind for same in kept):
-            continue
+    for each in _once(ordered):
         if any(other.kind == "inaccessible" and covers(other, each.path) for other in kept):
             continue
         parent = next((other for other in reversed(kept) if covers(other, each.path)), None)
@@ -199,6 +197,16 @@ def normalised(found: Iterable[Mount]) -> tuple[Mount, ...]:
             continue
         kept.append(each)
     return tuple(kept)
+
+
+def _once(mounts: list[Mount]) -> Iterator[Mount]:
+    """Of those of one path and one kind the first; read-only goes before read-write."""
+    seen: set[tuple[str, str]] = set()
+    for each in mounts:
+        key = (each.path, "access" if each.kind in ACCESS else each.kind)
+        if key not in seen:
+            seen.add(key)
+            yield each
 
 
 def covers(mount: Mount, path: str) -> bool:
