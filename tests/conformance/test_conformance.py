@@ -29,7 +29,7 @@ done
 """
 RUNNER = f"""\
 #!/bin/sh
-[ "$(cut -d" " -f5 /proc/self/mountinfo | grep -cx /sys)" = 1 ] || umount --lazy /sys # mounted twice: the one below is whole
+[ "$(cut -d" " -f5 /proc/self/mountinfo | grep -cx /sys)" = 1 ] || umount --lazy /sys # the whole one is below
 cd {PLACE}/scripts
 for unit in *; do
     [ ! -e {PLACE}/before/$unit ] || sh {PLACE}/before/$unit
