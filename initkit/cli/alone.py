@@ -8,8 +8,8 @@ import sys
 from initkit import plan
 from initkit.cli import progress
 from initkit.cli.control import NoWayToReload
-from initkit.errors import NotPermitted, NotRunning
-from initkit.run import family, identity, pidfile, stop, survey
+from initkit.errors import InitkitError, NotPermitted, NotRunning
+from initkit.run import claim, family, identity, stop, survey
 from initkit.run.outcome import ended
 
 TYPE_CHECKING = False
@@ -36,28 +36,24 @@ def _start(service: Service, tell: Tell) -> int:
 
 def stop_it(service: Service) -> int:
     """Stop it; whoever survives is named."""
-    found = survey.find(service)
+    found = claim.find(service)
     if found is None:
-        _forget(service)
+        claim.forget(service)
         return 0
     return progress.shown(f"stopping {service.name}", lambda tell: _stop(service, found, tell))
 
 
 def _stop(service: Service, found: Found, tell: Tell) -> int:
-    group = stop.Group(found.process, own_session=found.own_session)
-    survivors = stop.stop(service, group, supervised=found.supervised, progress=tell)
-    _forget(service)
+    if found.shared:
+        raise InitkitError(f"{service.name}: its manager, which has others, too, does not answer")
+    survivors = claim.end(service, found, tell)
+    if not survivors:
+        claim.see_off(service, found.known)
+    claim.forget(service)
     if survivors:
         why = "KillMode=none" if service.kill_mode == "none" else "stopped, yet not all of it"
         print(f"initkit: {service.name}: {why}: {stop.names(survivors)} still there", file=sys.stderr)
     return 1 if survivors else 0
-
-
-def _forget(service: Service) -> None:
-    """Remove the PID files that name nobody: a process with that number, whoever it is, keeps its own."""
-    for path in survey.pid_files(service):
-        if os.path.isfile(path) and identity.of(pidfile.named(path)) is None:
-            pidfile.remove(path, pidfile.named(path))
 
 
 def restart(service: Service) -> int:
@@ -105,7 +101,7 @@ def kill(service: Service, number: int, whom: stop.Whom) -> int:
     if found is None:
         raise NotRunning(f"{service.name} is not running")
     main = survey.main_pid(service, found)
-    group = stop.Group(found.process, own_session=found.own_session)
+    group = found.group()
     meant = [each for each in group.left() if each.pid == main or (whom == "all" and not _supervises(each, found))]
     for each in meant:
         _send(each, number)

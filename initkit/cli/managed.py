@@ -7,7 +7,7 @@ import select
 
 from initkit.cli.control import NoWayToReload
 from initkit.errors import InitkitError, NotPermitted, NotRunning
-from initkit.run import client, survey
+from initkit.run import claim, client, register, survey
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def change(charge: Charge, verb: str) -> int:
 
     method = verb.removeprefix("try-")
     manager = int(client.call(charge.socket, "Ping")["pid"]) if verb == "stop" else 0
+    known = register.read(register.path_of(charge.service))
     done = progress.shown(
         f"{_DOING[method]} {charge.service.name}",
         lambda tell: _ask(charge, method.capitalize()),
@@ -42,6 +43,7 @@ def change(charge: Charge, verb: str) -> int:
     )
     if manager and not done:
         _see_off(charge, manager)
+        claim.see_off(charge.service, known)
     return done
 
 

@@ -26,7 +26,9 @@ def block(told: dict[str, Any], colours: bool) -> list[str]:
 def _facts(told: dict[str, Any], colours: bool) -> Iterator[tuple[str, str]]:
     state, since = _coloured(told["state"], told["state"], colours), told["since"]
     result = f" ({printable(told['result'])})" if told["result"] not in ("", "success") else ""
-    yield "State", state + result + (f" since {humane.moment(since)}" if since else "")
+    missing = told.get("missing")
+    lacking = f", {'but' if told['processes'] else 'and'} its {missing} is gone" if missing else ""
+    yield "State", state + result + lacking + (f" since {humane.moment(since)}" if since else "")
     if told.get("waitingFor"):
         yield "Waiting for", printable(told["waitingFor"]) + _limit(told.get("deadline"))
     yield "Main PID", str(told.get("mainPid") or "")

@@ -8,7 +8,7 @@ import time
 
 from initkit.daemon import Daemon, serving
 from initkit.errors import AlreadyRunning, InitkitError, NotRunning
-from initkit.run import commands, identity, pidfile, stop, survey
+from initkit.run import claim, commands, identity, stop, survey
 from initkit.settings.record import Record
 
 TYPE_CHECKING = False
@@ -124,20 +124,20 @@ class Control:
             NotPermitted: it is another user's.
             InitkitError: something of it is left, which the message names; or it is not ours to stop.
         """
-        found = survey.find(self.service)
+        found = claim.find(self.service)
         if found is None:
             now = self.status()
             if now.foreground:
                 raise InitkitError(
                     f"{self.service.name}: pid {now.pid} runs in the foreground", hint="whoever started it can stop it"
                 )
-            self._remove_stale()
+            claim.forget(self.service)
             return False
-        group = stop.Group(found.process, own_session=found.own_session)
-        left = stop.stop(self.service, group, supervised=found.supervised, progress=lambda what, seconds: None)
+        left = claim.end(self.service, found)
         if left:
             raise InitkitError(f"{self.service.name}: still there: {stop.names(left)}")
-        self._remove_stale()
+        claim.see_off(self.service, found.known)
+        claim.forget(self.service)
         return True
 
     def restart(self) -> int:
@@ -182,13 +182,6 @@ class Control:
                 if time.time() - identity.started_at(found.process.pid) > _YOUNG:
                     raise
                 time.sleep(_MOMENT)
-
-    def _remove_stale(self) -> None:
-        """Remove PID files that name nobody alive."""
-        for path in survey.pid_files(self.service):
-            pid = pidfile.named(path)
-            if identity.of(pid) is None:
-                pidfile.remove(path, pid)
 
     def _foreign(self, pid: int) -> InitkitError:
         from initkit.errors import NotPermitted

@@ -73,6 +73,14 @@ def reader(identifier: str) -> tuple[str, ...]:
     return ("logger", "-t", identifier, "-p", "daemon.info")
 
 
+def reader_of(service: Service) -> tuple[str, ...]:
+    """The words of the logger that reads the service's output: it ends with its last writer, and hears the last words
+    so. None where there is no such output."""
+    if service.standard_output is None or service.standard_output.kind not in ("journal", "syslog"):
+        return ()
+    return reader(service.syslog_identifier or service.name)
+
+
 def has_syslog() -> bool:
     """Whether somebody may listen on /dev/log."""
     return os.path.exists(_LOG)
@@ -92,7 +100,8 @@ def become_reader(source: int, identifier: str, kept: int = 2) -> NoReturn:
             os.dup2(null, fd)
         os.closerange(3, kept)
         os.closerange(kept + 1, highest_descriptor() + 1)
-        environment = {"PATH": os.defpath}
+        # By its $INVOCATION_ID whoever stops the service knows it for a part of that.
+        environment = {"PATH": os.defpath, "INVOCATION_ID": os.environ.get("INVOCATION_ID", "")}
         if has_syslog():
             try:
                 os.execvpe("logger", reader(identifier), environment)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import select
 import sys
 
 from initkit import plan
-from initkit.errors import InitkitError
+from initkit.errors import AlreadyRunning, InitkitError
 from initkit.plan.step import LAUNCHER, Process
-from initkit.run import pidfile
+from initkit.run import claim, pidfile, register
 from initkit.run.launcher import Launcher
 from initkit.run.perform import StepError, perform
 
@@ -31,14 +30,19 @@ def start(service: Service) -> int:
     trusted = pidfile.trusted_uids(service)
     for path in paths:
         pidfile.check(path, trusted)
-    lock = _lock(service)
-    for path in paths:
-        found = pidfile.running(path, service)
-        if found and _awakens(service, found.pid):
-            return 0
-        if found and pidfile.running(path, service):  # it has not gone while it was asked
-            print(f"initkit: {service.name} is already running, pid {found.pid}", file=sys.stderr)
-            return 0
+    lock = claim.lock(service)
+    try:
+        for path in paths:
+            found = pidfile.running(path, service)
+            if found and _awakens(service, found.pid):
+                return 0
+            # It may have gone while it was asked; what a killed manager has left is no reason not to start.
+            if found and pidfile.running(path, service) and not os.path.exists(register.path_of(service)):
+                raise AlreadyRunning(service.name, found.pid)
+        claim.clear(service, lambda text: print(f"initkit: {text}", file=sys.stderr))
+    except AlreadyRunning as fault:
+        print(f"initkit: {fault}", file=sys.stderr)
+        return 0
     return _Start(service, lock).run()
 
 
@@ -55,18 +59,6 @@ def _record(service: Service) -> str:
     return f"{service.runtime_root}/initkit/{service.name}.pid"
 
 
-def _lock(service: Service) -> int:
-    """The lock that a start holds until it is over; waits for another start's."""
-    path = f"{service.runtime_root}/initkit/{service.name}.lock"
-    try:
-        pidfile.make_folder(os.path.dirname(path))
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        fcntl.flock(fd, fcntl.LOCK_EX)
-    except OSError as fault:
-        raise InitkitError(f"{path}: {fault.strerror}", status=4 if isinstance(fault, PermissionError) else 1) from None
-    return fd
-
-
 class _Start:
     """One start: the daemon's side of it, and what both sides share."""
 
@@ -75,16 +67,22 @@ class _Start:
         self.reports, self.told = os.pipe2(os.O_CLOEXEC)
         self.output, self.early = os.pipe2(os.O_CLOEXEC)  # output that the settings send nowhere
         self.pid_files = tuple(dict.fromkeys((_record(service), plan.daemon_pid_path(service))))
+        path = register.path_of(service)
+        try:
+            self.register = register.Register(path)
+        except OSError as fault:
+            raise InitkitError(f"{path}: {fault.strerror}") from None
+        self.process = Process(service)
 
     def run(self) -> int:
         """Perform daemon(7)'s steps. Only the launcher returns."""
         from initkit.plan import kernel
 
         kernel.become_subreaper()  # the daemon becomes our child, not init's, until we exit: so we hear how it ends
-        launcher = Launcher(self.service, self.pid_files, self.reports, self.output)
-        process = Process(self.service)
+        launcher = Launcher(self.service, self.pid_files, self.reports, self.output, self.register)
+        process = self.process
         process.role = LAUNCHER
-        process.private_fds = (self.lock, self.reports, self.told, self.output, self.early)
+        process.private_fds = (self.lock, self.reports, self.told, self.output, self.early, self.register.fd)
         process.default_output = self.early
         process.hooks = {
             "pid_file": self._write_pid_file,
@@ -105,8 +103,19 @@ class _Start:
         os.close(self.output)
         for path in self.pid_files:
             pidfile.write(path, os.getpid())
+        self._enrol()
         os.close(self.lock)  # the launcher has it until the start is over
         self._tell(f"pid {os.getpid()}")
+
+    def _enrol(self) -> None:
+        if plan.needs_parent(self.service):
+            from initkit.run import control
+
+            self.register.managed(control.path_of(self.service))
+            return
+        invocation = self.process.environment["INVOCATION_ID"] = os.urandom(16).hex()
+        self.register.begin(invocation, alone=True)
+        self.register.enrol("main")
 
     def _tell(self, line: str) -> None:
         try:
@@ -130,19 +139,22 @@ class _Start:
             self._leave(status)
 
     def _leave(self, status: int) -> NoReturn:
-        self._remove_pid_files()
+        self._remove_files()
         os._exit(status)
 
-    def _remove_pid_files(self) -> None:
+    def _remove_files(self) -> None:
         for path in self.pid_files:
             pidfile.remove(path, os.getpid())
+        self.register.remove()
 
     def _supervise(self) -> NoReturn:
         from initkit.run.supervise import supervise
 
         status = 1
         try:
-            status = supervise(self.service, self._report, ended=self._remove_pid_files, output=self.early)
+            status = supervise(
+                self.service, self._report, ended=self._remove_files, output=self.early, register=self.register
+            )
         except BaseException as fault:
             said = fault if isinstance(fault, InitkitError) else f"{type(fault).__name__}: {fault}"
             self._report("failed", f"1 {said}")

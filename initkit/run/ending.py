@@ -112,7 +112,7 @@ class Ending(Waiting):
         mode = self.service.kill_mode
         if mode == "process" or (mode == "mixed" and first):
             return self.signal_main(numbers)
-        return self.family.signal_all(numbers, self._reader())
+        return self.family.signal_all(numbers, log.reader_of(self.service))
 
     def _tell_refused(self, refused: list[Stat]) -> None:
         if refused:
@@ -139,13 +139,6 @@ class Ending(Waiting):
                 return  # who is left is none of ours to end
             if not self._gone():
                 self.handle((yield self.deadline))
-
-    def _reader(self) -> tuple[str, ...]:
-        """The logger that reads the service's output: it ends with its last writer, and hears the last words so."""
-        service = self.service
-        if service.standard_output is None or service.standard_output.kind not in ("journal", "syslog"):
-            return ()
-        return log.reader(service.syslog_identifier or service.name)
 
     def _gone(self) -> bool:
         return self._main_gone() if self.service.kill_mode == "process" else self.family.childless()

@@ -9,7 +9,7 @@ from initkit.run import identity
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable
     from typing import Protocol
 
     from initkit.run.identity import Stat
@@ -34,22 +34,38 @@ def signal_all(numbers: Iterable[int], spared: tuple[str, ...] = ()) -> list[Sta
 
     Processes whose command line is `spared` hear nothing. Returns those that are another user's and cannot be told.
     """
-    numbers = tuple(numbers)
+    numbers, own = tuple(numbers), os.getpid()
+    if seen():
+        # Who forks fast is caught by nothing slower than a look at children alone.
+        return signal_each(identity.descendants(own), lambda: below(identity.children(own)), numbers, spared)
+    if own == 1:
+        _signal_everything(numbers)
+    return []
+
+
+def signal_each(
+    found: Iterable[Stat],
+    look: Callable[[], Iterable[Stat]],
+    numbers: tuple[int, ...],
+    spared: tuple[str, ...] = (),
+    rounds: int = _ROUNDS,
+) -> list[Stat]:
+    """Signal what is `found`, each once, and whatever a `look` finds then, until that is nothing new.
+
+    Processes whose command line is `spared` hear nothing. Who forks for ever is given up after so many rounds. Returns
+    those that are another user's and cannot be told.
+    """
     refused: list[Stat] = []
-    if not seen():
-        if os.getpid() == 1:
-            _signal_everything(numbers)
-        return refused
-    found = list(identity.descendants(os.getpid()))
     done: set[tuple[int, int]] = set()
-    for _ in range(_ROUNDS):
-        for each in found:
+    for _ in range(rounds):
+        fresh = [each for each in found if (each.pid, each.start) not in done]
+        if not fresh:
+            break
+        for each in fresh:
             if not is_spared(each, spared) and not reaches(each, numbers):
                 refused.append(each)
             done.add((each.pid, each.start))
-        found = [each for each in _quickly(os.getpid()) if (each.pid, each.start) not in done]
-        if not found:
-            break
+        found = look()
     return refused
 
 
@@ -73,16 +89,6 @@ def seen() -> bool:
         return os.readlink("/proc/self") == str(os.getpid())
     except OSError:
         return False
-
-
-def _quickly(pid: int) -> Iterator[Stat]:
-    """The descendants that live, without a look at other processes: who forks fast is caught by nothing slower."""
-    waiting = identity.children(pid)
-    while waiting:
-        found = identity.stat(waiting.pop())
-        if found is not None and found.state not in "ZX":
-            yield found
-            waiting += identity.children(found.pid)
 
 
 def send(process: Stat, numbers: Iterable[int]) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from initkit.run.kin import Kin
     from initkit.run.loop import Loop
     from initkit.run.notify import NotifySocket
+    from initkit.run.register import Register
     from initkit.settings.service import Service
 
 STOP = frozenset((_signal.SIGTERM, _signal.SIGINT))
@@ -29,6 +30,8 @@ SETTLED = ("inactive", "active", "failed")  # states in which nothing is waited 
 
 class Hearing:
     """One service's state, and what changes it from without."""
+
+    register: Register | None = None  # where what is started is taken down
 
     def __init__(
         self,
@@ -127,7 +130,9 @@ class Hearing:
         return True
 
     def write_main_pid(self) -> None:
-        """PIDFile=, for programs that write none."""
+        """PIDFile=, for programs that write none; and the register, of one that was not started here."""
+        if self.register and self.main and self.main not in self._mine and self.main not in self.exits:
+            self.register.enrol("main", self.main)
         if self.service.pid_file and self.service.type != "forking" and self.main and self.main not in self.exits:
             try:
                 pidfile.write(self.service.pid_path, self.main)

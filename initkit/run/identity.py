@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _HERTZ = os.sysconf("SC_CLK_TCK")
+_GLANCES = 1000  # at a process in the midst of an execve(2)
 
 
 class Stat(Record):
@@ -94,19 +95,35 @@ def children(pid: int) -> list[int]:
     return [int(child) for thread in threads for child in read(f"/proc/{pid}/task/{thread}/children").split()]
 
 
+def processes() -> Iterator[Stat]:
+    """All processes that there are, the dead that nobody has reaped among them."""
+    for name in os.listdir("/proc"):
+        found = stat(int(name)) if name.isdigit() else None
+        if found is not None:
+            yield found
+
+
 def descendants(pid: int) -> Iterator[Stat]:
     """All processes below `pid`, parents before their children."""
     children: dict[int, list[Stat]] = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            found = stat(int(name))
-            if found:
-                children.setdefault(found.parent, []).append(found)
+    for each in processes():
+        children.setdefault(each.parent, []).append(each)
     waiting = children.pop(pid, [])
     while waiting:
         found = waiting.pop(0)
         yield found
         waiting += children.pop(found.pid, [])
+
+
+def invocation(pid: int) -> str:
+    """The $INVOCATION_ID that a process was executed with (systemd.exec(5)), "" when it had none or is not ours."""
+    for _ in range(_GLANCES):
+        text = read(f"/proc/{pid}/environ")
+        # proc(5): in the midst of an execve(2) this is empty for a moment, and so is the command line.
+        if text or read(f"/proc/{pid}/cmdline") or not executable(pid):
+            break
+        os.sched_yield()
+    return f"\0{text}".partition("\0INVOCATION_ID=")[2].partition("\0")[0]
 
 
 def executable(pid: int) -> str:

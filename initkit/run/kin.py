@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
     from initkit.run.identity import Stat
 
-_ROUNDS = 100  # of signals, before the dead are to be reaped
-_VARIABLE = "INVOCATION_ID="
-
 
 class Roll:
     """The children of this process with their owners, None where an orphan is nobody's."""
@@ -43,8 +40,7 @@ class Roll:
 
     def _owner(self, process: Stat) -> Kin | None:
         known = self.noted.get((process.pid, process.start)) or self.sessions.get(process.session)
-        # proc(5): environ is empty for a moment in the midst of an execve(2).
-        return known or self.invocations.get(_invocation(process.pid) or _invocation(process.pid)) or self.heir
+        return known or self.invocations.get(identity.invocation(process.pid)) or self.heir
 
     def strays(self) -> list[Stat]:
         """The children that are nobody's."""
@@ -60,13 +56,6 @@ def children() -> list[int]:
     if not found and not family.childless():  # a kernel that tells of no children
         return [each.pid for each in identity.descendants(own) if each.parent == own]
     return found
-
-
-def _invocation(pid: int) -> str:
-    for each in identity.read(f"/proc/{pid}/environ").split("\0"):
-        if each.startswith(_VARIABLE):
-            return each.removeprefix(_VARIABLE)
-    return ""
 
 
 class Kin:
@@ -140,18 +129,7 @@ class Kin:
 
         Processes whose command line is `spared` hear nothing. Returns those that are another user's.
         """
-        numbers = tuple(numbers)
-        refused: list[Stat] = []
-        done: set[tuple[int, int]] = set()
-        for _ in range(_ROUNDS):
-            found = [each for each in self.members() if (each.pid, each.start) not in done]
-            for each in found:
-                if not family.is_spared(each, spared) and not family.reaches(each, numbers):
-                    refused.append(each)
-                done.add((each.pid, each.start))
-            if not found:
-                break
-        return refused
+        return family.signal_each(self.members(), self.members, tuple(numbers), spared)
 
     def names(self) -> str:
         """Its processes by name and pid, for people."""

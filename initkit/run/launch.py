@@ -51,7 +51,24 @@ def run(service: Service, how: str = "") -> int:
         from initkit.run import supervise
 
         return supervise.foreground(service, caller)
+    if caller.who != detect.SYSTEMD:
+        _replace(service)
     return become(service, caller)
+
+
+def _replace(service: Service) -> None:
+    """End what a manager has left that was killed, when the settings asked for one."""
+    from initkit.run import register
+
+    if not os.path.lexists(register.path_of(service)):
+        return
+    from initkit.run import claim
+
+    held = claim.lock(service)
+    try:
+        claim.clear(service, lambda text: print(f"initkit: {text}", file=sys.stderr))
+    finally:
+        os.close(held)
 
 
 def _tell_losses(service: Service) -> None:

@@ -19,6 +19,7 @@ from initkit.run.watch import MOST, Tail, Watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from initkit.run.register import Register
     from initkit.settings.service import Service
 
 _LINES = 10
@@ -30,8 +31,16 @@ _TELLING = ("notify", "notify-reload", "oneshot", "forking")
 class Launcher:
     """Waits for one start. `status` is the exit status it comes to."""
 
-    def __init__(self, service: Service, pid_files: tuple[str, ...], reports: int, output: int) -> None:
+    def __init__(
+        self,
+        service: Service,
+        pid_files: tuple[str, ...],
+        reports: int,
+        output: int,
+        register: Register | None = None,
+    ) -> None:
         self.service, self.pid_files, self.reports, self.output = service, pid_files, reports, output
+        self.register = register
         self.tail = Tail(service)
         self.status = 1
         self._heir, self._words = 0, -1
@@ -45,7 +54,9 @@ class Launcher:
         try:
             for fd in close:
                 os.close(fd)
-            self._heir, self._words = _inherit(self.output, self.service)
+            self._heir, self._words = _inherit(self.output, self.service, self.register)
+            if self.register:
+                self.register.close()
             watch = Watch(self.reports, self.output)
             os.waitpid(child, 0)  # it exits at once; the daemon is ours from then on
             self.status = self._follow(watch)
@@ -76,8 +87,7 @@ class Launcher:
         status = 0
         if watch.over and watch.pid:
             _, status = os.waitpid(watch.pid, 0)
-            for path in self.pid_files:
-                pidfile.remove(path, watch.pid)
+            self._clear(watch.pid)
         watch.drain()
         name = self.service.name
         if watch.failed:
@@ -114,8 +124,17 @@ class Launcher:
             if not watch.over:
                 family.signal_all((_signal.SIGKILL,))
                 watch.until(lambda: watch.over)
+        self._clear(watch.pid)
+
+    def _clear(self, pid: int) -> None:
+        """Of a daemon that is dead: its files, and what it has left when it was killed."""
         for path in self.pid_files:
-            pidfile.remove(path, watch.pid)
+            pidfile.remove(path, pid)
+        if self.register:
+            self.register.close()
+            from initkit.run import claim
+
+            claim.abandon(self.service, self.register.path)
 
     def _hand_over(self, watch: Watch) -> None:
         """Leave the output to the heir, unless nobody writes any more."""
@@ -134,7 +153,7 @@ class Launcher:
         os.close(self._words)
 
 
-def _inherit(output: int, service: Service) -> tuple[int, int]:
+def _inherit(output: int, service: Service, register: Register | None) -> tuple[int, int]:
     """Make the process that reads the daemon's early output when the launcher has gone, however it goes.
 
     Returns its pid and a pipe to it: what is written there is logged first; its end lets the process begin.
@@ -148,6 +167,8 @@ def _inherit(output: int, service: Service) -> tuple[int, int]:
         for number in _INTERRUPTS:
             _signal.signal(number, _signal.SIG_IGN)
         os.setsid()
+        if register:
+            register.enrol("reader")
         process = Process(service)
         process.private_fds = (words, output)
         NullStreams().apply(process)

@@ -93,8 +93,7 @@ class Life(Ending):
         while True:
             self._starts = (*self._starts, time.monotonic())
             self.begin()
-            if self.kin:
-                self.kin.renew()
+            self.renew()
             if self.dormant:
                 yield from self._sleep()
             if not self.ending:

@@ -55,6 +55,7 @@ class Logged(Life):
     def _begin(self) -> Part[None]:
         """A logger that cannot even be started is as bad as a program that cannot."""
         logger = self.logger
+        logger.enrol = self.enrolling("logger")
         logger.begin()
         self.output = logger.sink
         self.limit(self.service.start_timeout)

@@ -43,6 +43,7 @@ class Logger:
     ) -> None:
         self._service, self._loop, self._report, self._output, self._reader = service, loop, report, output, reader
         self.kin = Kin(roll)
+        self.enrol: Callable[[], None] | None = None  # what its process does first: see `spawn`
         self.pid = 0
         self.sink = -1  # the end that the service writes to
         self.failure = ""  # why the first one was not executed
@@ -112,7 +113,9 @@ class Logger:
         self.kin.renew()
         variables = {"INVOCATION_ID": self.kin.invocation}
         steps = logger.steps(self._service)
-        self.pid, self._told = spawn(self._service, steps, variables, output=self._output, prepare=self._prepare)
+        self.pid, self._told = spawn(
+            self._service, steps, variables, output=self._output, prepare=self._prepare, enrol=self.enrol
+        )
         self.kin.born(self.pid)
         self._loop.watch(self._told, self._read)
 

@@ -95,28 +95,45 @@ def write(path: str, pid: int) -> None:
     who = identity.of(pid)
     if who is None:
         raise ProcessLookupError(3, "is gone", path)
+    os.close(publish(path, f"{pid}\n{who.start} {who.boot}\n"))
+
+
+def publish(path: str, text: str) -> int:
+    """Put a file in its place at once, with all that is in it; its folder is made when it is missing.
+
+    Returns a descriptor to write more with.
+
+    Raises:
+        OSError: when it cannot be written.
+    """
     folder, name = os.path.split(path)
     make_folder(folder)
     draft = f"{folder}/.{name}.{os.getpid()}"
+    unlink(draft)  # of one with this pid that was killed here
     fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     try:
         os.fchmod(fd, 0o644)  # whatever the umask
-        os.write(fd, f"{pid}\n{who.start} {who.boot}\n".encode())
+        os.write(fd, text.encode())
         os.rename(draft, path)
     except OSError:
-        os.unlink(draft)
-        raise
-    finally:
+        unlink(draft)
         os.close(fd)
+        raise
+    return fd
+
+
+def unlink(path: str) -> None:
+    """Remove a file, if it is there and may be."""
+    try:
+        os.unlink(path)
+    except OSError:
+        pass
 
 
 def remove(path: str, pid: int) -> None:
     """Remove the file if it still names `pid`, or nobody."""
     if named(path) in (pid, 0):
-        try:
-            os.unlink(path)
-        except OSError:
-            pass
+        unlink(path)
 
 
 def named(path: str) -> int:

@@ -29,12 +29,14 @@ def spawn(
     output: int | None = None,
     fds: Mapping[int, int] | None = None,
     prepare: Callable[[Process], None] | None = None,
+    enrol: Callable[[], None] | None = None,
 ) -> tuple[int, int]:
     """Fork, and perform the steps in the child, in a session of its own.
 
     Returns its pid and a pipe that closes when the program is executed; before that it may bring one line: why it was
     not. `output` is where output goes that the settings send nowhere; `fds` are the program's by their numbers there;
-    `prepare` is called in the child, before the first step.
+    `prepare` is called in the child, before the first step, and `enrol` first of all, so that nothing runs that nobody
+    knows of.
     """
     report, told = os.pipe2(os.O_CLOEXEC)
     # A signal for the child must not end in a handler of ours: it waits until the child has its own.
@@ -48,6 +50,8 @@ def spawn(
     try:
         _signal.set_wakeup_fd(-1)
         os.setsid()
+        if enrol:
+            enrol()
         status = _child(service, steps, variables, output, fds or {}, told, prepare)
     finally:
         os._exit(status)
@@ -71,6 +75,8 @@ def _child(
     prepare: Callable[[Process], None] | None,
 ) -> int:
     process = blank(service, variables, output)
+    if "INVOCATION_ID" in variables:
+        os.environ["INVOCATION_ID"] = variables["INVOCATION_ID"]  # for what is executed on the way: a logger
     if "LISTEN_FDS" in variables:
         process.environment["LISTEN_PID"] = str(os.getpid())
     if fds:

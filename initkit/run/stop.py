@@ -1,7 +1,8 @@
 """Stopping a daemon that nobody supervises, from outside: systemd.kill(5), by identity, without polling.
 
-Its processes are the main one, their descendants, and what is in the session that was made for it. All of them are
-remembered as they are found, so that one whose parent has died meanwhile is still known.
+Its processes are the main ones, their descendants, what is in the sessions that were made for it, and what has an
+$INVOCATION_ID of its. All of them are remembered as they are found, so that one whose parent has died meanwhile is
+still known.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import select
 import time
 
 from initkit.errors import NotPermitted
+from initkit.plan import log
 from initkit.run import family, identity
 
 TYPE_CHECKING = False
@@ -31,20 +33,30 @@ _AT_ONCE = 256  # pidfds: RLIMIT_NOFILE may be 1024
 
 
 class Group:
-    """The processes of a daemon whose main one is `main`.
+    """The processes of a daemon; `main` are those that were started as such, and run.
 
-    `own_session`: its session was made for it, so that whoever is in it belongs to it.
+    Whoever is in one of the `sessions` belongs to it, and whoever has one of the `invocations`; none of them is older
+    than `since` (clock ticks since boot).
     """
 
-    def __init__(self, main: Stat, *, own_session: bool) -> None:
-        self.main = main
-        self.own_session = own_session and main.session not in (0, os.getsid(0))
-        self._known = {(main.pid, main.start): main}
+    def __init__(
+        self,
+        main: Iterable[Stat],
+        *,
+        sessions: Iterable[int] = (),
+        invocations: frozenset[str] = frozenset(),
+        since: int = 0,
+    ) -> None:
+        self.main = tuple(main)
+        self._sessions = set(sessions) - {0, os.getsid(0)}
+        self._invocations, self._since = invocations, since
+        self._known = {(each.pid, each.start): each for each in self.main}
+        self._strangers: set[tuple[int, int]] = set()
         self.look()
 
     def look(self) -> list[Stat]:
         """Find what there is to be found now: the processes that are new."""
-        by_pid = {each.pid: each for each in _processes()}
+        by_pid = {each.pid: each for each in identity.processes() if each.state not in "ZX"}
         found: dict[tuple[int, int], Stat] = {}
         # Parents may have higher numbers than their children: again, until nothing is added.
         while fresh := [each for each in by_pid.values() if self._belongs(each, by_pid)]:
@@ -53,40 +65,45 @@ class Group:
         return list(found.values())
 
     def _belongs(self, process: Stat, by_pid: dict[int, Stat]) -> bool:
-        if (process.pid, process.start) in self._known or process.pid == os.getpid():
+        key = (process.pid, process.start)
+        if key in self._known or process.pid == os.getpid():
             return False
         parent = by_pid.get(process.parent)
         if parent is not None and (parent.pid, parent.start) in self._known:
             return True
-        return self.own_session and process.session == self.main.session and process.start >= self.main.start
+        if process.start < self._since or key in self._strangers:
+            return False
+        if process.session in self._sessions or identity.invocation(process.pid) in self._invocations:
+            return True
+        self._strangers.add(key)  # by itself: its parent may turn out to be known
+        return False
 
     def left(self) -> list[Stat]:
-        """Those that run still, the main process first."""
+        """Those that run still, the main processes first."""
         return [each for each in self._known.values() if _runs(each)]
 
-    def signal(self, numbers: Iterable[int], whom: Whom) -> None:
-        """Signal the main process, or all: each once, also those that appear meanwhile.
+    def meant(self, whom: Whom) -> list[Stat]:
+        """The main processes, or all, as far as they run."""
+        return [each for each in self.left() if whom == "all" or each in self.main]
+
+    def signal(self, numbers: Iterable[int], whom: Whom, spared: tuple[str, ...] = ()) -> None:
+        """Signal the main processes, or all: each once, also those that appear meanwhile.
+
+        Processes whose command line is `spared` hear nothing.
 
         Raises:
             NotPermitted: when this user may not.
         """
-        numbers = tuple(numbers)
-        todo = [self.main] if whom == "main" else self.left()
-        for _ in range(_ROUNDS):
-            for each in todo:
-                try:
-                    family.send(each, numbers)
-                except PermissionError:
-                    raise NotPermitted(f"{label(each)} cannot be signalled: it is another user's") from None
-            todo = self.look() if whom == "all" else []
-            if not todo:
-                return
+        look = self.look if whom == "all" else tuple
+        refused = family.signal_each(self.meant(whom), look, tuple(numbers), spared, _ROUNDS)
+        if refused:
+            raise NotPermitted(f"{names(refused)} cannot be signalled: another user's")
 
     def wait(self, whom: Whom, seconds: float, progress: Progress) -> bool:
         """Wait until the main process or all have ended; whether they have, within that time."""
         deadline = time.monotonic() + seconds
         while True:
-            waited = [each for each in self.left() if whom == "all" or each == self.main]
+            waited = self.meant(whom)
             if not waited:
                 if whom == "main" or not self.look():
                     return True
@@ -110,14 +127,24 @@ def stop(service: Service, group: Group, *, supervised: bool, progress: Progress
         return group.left()
     whom: Whom = "all" if mode == "control-group" else "main"
     first = _signal.SIGTERM if supervised else service.kill_signal
-    group.signal(family.with_continue(first, hangup=service.send_sighup and not supervised), whom)
+    spared = () if supervised else log.reader_of(service)
+    group.signal(family.with_continue(first, hangup=service.send_sighup and not supervised), whom, spared)
     group.wait(whom, _patience(service) if supervised else service.stop_timeout, progress)
     group.look()
-    rest: Whom = "main" if mode == "process" else "all"
-    if service.send_sigkill and (group.left() if rest == "all" else _runs(group.main)):
-        group.signal((service.final_kill_signal,), rest)
+    rest: Whom = "main" if service.kill_mode in ("process", "none") else "all"
+    if service.send_sigkill and group.meant(rest):
+        group.signal((service.final_kill_signal,), rest, spared)
         group.wait(rest, service.stop_timeout, progress)
-    return [each for each in group.left() if rest == "all" or each == group.main]
+    return group.meant(rest)
+
+
+def wait(processes: list[Stat], seconds: float) -> None:
+    """Wait until all of these have ended, no longer than that."""
+    deadline = time.monotonic() + seconds
+    while left := [each for each in processes if _runs(each)]:
+        remaining = deadline - time.monotonic()
+        if remaining <= 0 or not _wait_for_one(left[:_AT_ONCE], remaining):
+            return
 
 
 def _patience(service: Service) -> float:
@@ -140,13 +167,6 @@ def names(processes: list[Stat], most: int = 4) -> str:
 def _runs(process: Stat) -> bool:
     now = identity.stat(process.pid)
     return now is not None and now.start == process.start and now.state not in "ZX"
-
-
-def _processes() -> Iterable[Stat]:
-    for name in os.listdir("/proc"):
-        found = identity.stat(int(name)) if name.isdigit() else None
-        if found is not None and found.state not in "ZX":
-            yield found
 
 
 def _wait_for_one(processes: list[Stat], seconds: float) -> bool:

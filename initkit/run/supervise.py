@@ -6,7 +6,7 @@ import _signal  # type: ignore[import-not-found]  # `signal` costs an `enum`
 import sys
 
 from initkit.errors import InitkitError
-from initkit.run import detect
+from initkit.run import claim, control, detect
 from initkit.run.hearing import STOP
 from initkit.run.life import Life, kind_of
 from initkit.run.loop import Loop
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from initkit.run.api import Manager
     from initkit.run.control import Server
     from initkit.run.kin import Kin
+    from initkit.run.register import Register
     from initkit.settings.service import Service
 
 
@@ -36,7 +37,9 @@ def foreground(service: Service, caller: detect.Surroundings) -> int:
             herald.ready()
         _complain(word, text)
 
-    return supervise(service, report, passed=passed, hangup=hangup)
+    register = claim.take(service, control.path_of(service), lambda text: _complain("note", text))
+    ended = register.remove if register else None
+    return supervise(service, report, passed=passed, hangup=hangup, ended=ended, register=register)
 
 
 def supervise(
@@ -47,9 +50,10 @@ def supervise(
     passed: tuple[tuple[int, str], ...] = (),
     hangup: str = "ignore",
     ended: Callable[[], None] | None = None,
+    register: Register | None = None,
 ) -> int:
     """Look after one service until its last life is over: see `Life`. Nothing is left of it when `ended` is called;
-    then those who asked over the control socket are told.
+    then those who asked over the control socket are told. What is started is taken down in the `register`.
 
     Raises:
         InitkitError: when it cannot be done here.
@@ -63,6 +67,7 @@ def supervise(
         signals = (*STOP, _signal.SIGHUP, _signal.SIGUSR1, _signal.SIGUSR2, _signal.SIGQUIT)
         loop = Loop(signals, kin.roll.owners if kin else None)
         life = kind_of(service)(service, loop, report, output=output, passed=passed, hangup=hangup, kin=kin)
+        life.register = register
         server = _listen(life)
         try:
             return life.supervise()
@@ -90,7 +95,6 @@ def _kin(service: Service) -> Kin | None:
 
 def _listen(life: Life) -> Server | None:
     """The control socket. A service that cannot have one runs all the same."""
-    from initkit.run import control
 
     def manage() -> Manager:
         from initkit.run.manager import LifeManager

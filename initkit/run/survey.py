@@ -1,4 +1,5 @@
-"""What runs of a service that no manager answers for, told from its PID files and /proc, in the interface's words."""
+"""What runs of a service that no manager answers for, told from its PID files, its register and /proc, in the
+interface's words."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import os
 import time
 
 from initkit import plan
-from initkit.run import identity, pidfile, usage
+from initkit.run import identity, pidfile, register, usage
 from initkit.settings.record import Record
 
 TYPE_CHECKING = False
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-    from initkit.run.identity import Stat
+    from initkit.run.identity import Identity, Stat
+    from initkit.run.register import Known
+    from initkit.run.stop import Group
     from initkit.settings.service import Service
 
 _NOTHING = {"since": 0, "processes": [], "memory": 0, "cpu": 0}
@@ -22,11 +25,58 @@ _NOTHING = {"since": 0, "processes": [], "memory": 0, "cpu": 0}
 
 class Found(Record):
     """A daemon that runs: its main process, or its supervisor where `supervised`; `own_session` when the session it is
-    in was made for it."""
+    in was made for it; `known` is what its register tells.
+
+    What is left of a service whose manager was killed, or whose main process has ended, lacks that: `missing` says
+    which, and `process` is not the main one where there is none any more (`headless`).
+    """
 
     process: Stat
     supervised: bool
     own_session: bool
+    known: Known | None = None
+    missing: str = ""
+    headless: bool = False
+
+    @property
+    def shared(self) -> bool:
+        """Whether a manager looks after it that has other services, too."""
+        return self.known is not None and self.known.managed() and not self.supervised
+
+    def group(self) -> Group:
+        """All processes of it."""
+        main = () if self.headless else (self.process,)
+        return _group(self.known, main, own_session=self.own_session, started=not self.supervised)
+
+
+def _group(known: Known | None, main: tuple[Stat, ...], *, own_session: bool = False, started: bool = True) -> Group:
+    """The processes that are known by these main ones, and by the register; what that says was `started` is as much
+    of a main process where nobody else looks after it."""
+    from initkit.run.stop import Group
+
+    sessions = [each.session for each in main] if own_session else []
+    since = min((each.start for each in main), default=0)
+    if known is None:
+        return Group(main, sessions=sessions, since=since)
+    running = _alive(known)
+    more = tuple(each for each in running if started and all(each.pid != other.pid for other in main))
+    sessions += [each.session for each in running]
+    return Group((*main, *more), sessions=sessions, invocations=known.invocations, since=known.since or since)
+
+
+def _alive(known: Known) -> list[Stat]:
+    """Those that run of the programs that a register tells of, the last one first; main programs before others."""
+    return _running_of((*known.main[::-1], *known.control[::-1]))
+
+
+def loggers(known: Known | None) -> list[Stat]:
+    """The loggers of a service, which end when nobody writes any more."""
+    return _running_of(known.logger) if known else []
+
+
+def _running_of(started: tuple[Identity, ...]) -> list[Stat]:
+    found = [identity.stat(each.pid) for each in started if each.alive()]
+    return [each for each in found if each is not None]
 
 
 def pid_files(service: Service) -> tuple[str, ...]:
@@ -36,21 +86,52 @@ def pid_files(service: Service) -> tuple[str, ...]:
 
 
 def find(service: Service) -> Found | None:
-    """The service's daemon, if there is certainly one."""
-    paths = pid_files(service)
-    for path in paths:
-        who = pidfile.running(path, service)
-        process = identity.stat(who.pid) if who else None
-        if who and process and process.start == who.start:
-            supervised = path == paths[0] and plan.needs_parent(service)
-            return Found(process, supervised, path == paths[0] or process.session == process.pid)
+    """The service's daemon, if there is certainly one, or what is left of it."""
+    known = register.read(register.path_of(service))
+    own, *others = pid_files(service)
+    named = _named(own, service)
+    if named:
+        return Found(named, plan.needs_parent(service), True, known)
+    if known and known.managed():
+        return _managed(known, f"{service.runtime_root}/initkit/{service.name}.sock")
+    for path in others:
+        named = _named(path, service)
+        if named:
+            left = _left(known) if known else None
+            missing = left.missing if left and named in left.group().left() else ""
+            return Found(named, False, named.session == named.pid, known, missing)
+    return _left(known) if known else None
+
+
+def _named(path: str, service: Service) -> Stat | None:
+    """The process that a PID file names."""
+    who = pidfile.running(path, service)
+    process = identity.stat(who.pid) if who else None
+    return process if who and process and process.start == who.start else None
+
+
+def _managed(known: Known, socket: str) -> Found | None:
+    """What runs under a manager that is there: of one that has other services, too, only what is this one's."""
+    manager = identity.stat(known.manager.pid) if known.manager else None
+    if manager is None or known.socket != socket:
+        return _left(known, missing="")
+    return Found(manager, True, False, known)
+
+
+def _left(known: Known, missing: str | None = None) -> Found | None:
+    """What runs by the register alone."""
+    if missing is None:
+        missing = "manager" if known.manager else "main process"
+    for process in _group(known, ()).left() or loggers(known):
+        headless = not any(each.pid == process.pid for each in known.main)
+        return Found(process, False, False, known, missing, headless)
     return None
 
 
 def main_pid(service: Service, found: Found) -> int:
     """The main process: a supervisor's is the one in PIDFile=, else its first child."""
     if not found.supervised:
-        return found.process.pid
+        return 0 if found.headless else found.process.pid
     below = list(identity.descendants(found.process.pid))
     named = pidfile.named(service.pid_path)
     if any(each.pid == named for each in below):
@@ -63,32 +144,42 @@ def describe(service: Service, found: Found | None) -> dict[str, Any]:
     told = {"name": service.name, "description": service.description, "result": "", "restarts": 0, "commands": []}
     try:
         if found is not None:
-            main = main_pid(service, found)
-            return {**told, **_running(main or found.process.pid, found), "mainPid": main or None}
+            return {**told, **_running(main_pid(service, found), found)}
     except ProcessLookupError:
         pass  # it has ended this moment
-    dead = any(os.path.lexists(path) for path in pid_files(service))
-    return {**told, **_NOTHING, "state": "failed" if dead else "inactive"}
+    known = register.read(register.path_of(service))
+    dead = known is not None or any(os.path.lexists(path) for path in pid_files(service))
+    return {**told, **_NOTHING, **_missing(known), "state": "failed" if dead else "inactive"}
+
+
+def _missing(known: Known | None) -> dict[str, str]:
+    """What nothing has been left of."""
+    return {"missing": "manager"} if known and known.orphaned() else {}
 
 
 def recorded_service(root: str, name: str) -> dict[str, Any]:
-    """A service of which only the name is known, and its PID file in the runtime folder `root`."""
+    """A service of which only the name is known, and its files in the runtime folder `root`."""
     told = {"name": name, "description": "", "result": "", "restarts": 0, "commands": []}
-    pid = recorded(f"{root}/initkit/{name}.pid")
-    process = identity.stat(pid) if pid else None
+    place = f"{root}/initkit/{name}"
+    known = register.read(place + register.SUFFIX)
+    process = identity.stat(recorded(f"{place}.pid"))
+    found = Found(process, False, True, known) if process else None
+    if known and not found:
+        found = _managed(known, f"{place}.sock") if known.managed() else _left(known)
     try:
-        if process is not None:
-            return {**told, **_running(pid, Found(process, False, True)), "mainPid": pid}
+        if found is not None:
+            return {**told, **_running(0 if found.headless else found.process.pid, found)}
     except ProcessLookupError:
         pass
-    return {**told, **_NOTHING, "state": "failed"}
+    return {**told, **_NOTHING, **_missing(known), "state": "failed"}
 
 
 def _running(main: int, found: Found) -> dict[str, Any]:
-    since = int(identity.started_at(main) * 1e6)
-    below = [each for each in identity.descendants(found.process.pid) if each.state not in "ZX"]
-    members = below if found.supervised else [found.process, *below]
-    return {"state": "active", "since": since, **account(members, main)}
+    since = int(identity.started_at(main or found.process.pid) * 1e6)
+    members = [each for each in found.group().left() if not found.supervised or each != found.process]
+    members += [each for each in loggers(found.known) if each not in members]
+    missing = {"missing": found.missing} if found.missing else {}
+    return {"state": "active", "since": since, **account(members, main), **missing, "mainPid": main or None}
 
 
 def account(members: Iterable[Stat], main: int) -> dict[str, Any]:
@@ -109,7 +200,8 @@ def overview(root: str) -> list[str]:
         files = os.listdir(f"{root}/initkit")
     except OSError:
         return []
-    names = {file.removesuffix(suffix) for file in files for suffix in (".pid", ".sock") if file.endswith(suffix)}
+    suffixes = (".pid", ".sock", register.SUFFIX)
+    names = {file.removesuffix(suffix) for file in files for suffix in suffixes if file.endswith(suffix)}
     return sorted(name for name in names if not name.startswith("."))
 
 

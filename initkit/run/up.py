@@ -8,7 +8,7 @@ import os
 from initkit import plan
 from initkit.errors import InitkitError
 from initkit.plan import order
-from initkit.run import control, descriptors, detect, family
+from initkit.run import claim, control, descriptors, detect, family
 from initkit.run.aliases import Aliases
 from initkit.run.fleet import Fleet
 from initkit.run.hearing import STOP
@@ -24,12 +24,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from initkit.run.api import Manager
+    from initkit.run.life import Life
+    from initkit.run.register import Register
     from initkit.settings.service import Service
 
 
 _OVER = ("inactive", "failed", "auto-restart")
-#: Descriptors: two ends of a pipe, a socket, a lock and a report for each service; clients and what else there is.
-_EACH, _ALL = 5, 160
+#: Descriptors: two ends of a pipe, a socket, a lock, a register and a report for each service; clients and what else
+#: there is.
+_EACH, _ALL = 6, 160
 
 
 def up(services: Sequence[Service], name: str) -> int:
@@ -72,6 +75,7 @@ def _up(services: Sequence[Service], ordered: order.Order, name: str) -> int:
         each.name: kind_of(each)(each, loop, report, output=sources[each.name].sink, hangup="forward", kin=Kin(roll))
         for each in services
     }
+    registers = _registers(services, lives, f"{services[0].runtime_root}/initkit/{name}.sock", output.say)
     fleet = Fleet(list(lives.values()), ordered, loop, output.say, hangup)
     fleet.subscribe(lambda name: sources[name].finish() if lives[name].state in _OVER else None)
     server = _listen(services, name, loop, fleet, output.say)
@@ -80,12 +84,35 @@ def _up(services: Sequence[Service], ordered: order.Order, name: str) -> int:
         return loop.run(fleet.run(), fleet)
     finally:
         _end_strays(roll, output.say)
+        for register in registers:
+            register.remove()
         output.close()
         if aliases:
             aliases.withdraw()
         if server:
             server.withdraw()
             server.close()
+
+
+def _registers(
+    services: Sequence[Service], lives: dict[str, Life], socket: str, say: Callable[[str], None]
+) -> list[Register]:
+    """Take down what the services start, where that can be done.
+
+    Raises:
+        AlreadyRunning: one of them does; InitkitError: something is left of it that cannot be ended.
+    """
+    made = []
+    try:
+        for each in services:
+            register = lives[each.name].register = claim.take(each, socket, say)
+            if register:
+                made.append(register)
+    except InitkitError:
+        for register in made:
+            register.remove()
+        raise
+    return made
 
 
 def _reporter(say: Callable[[str], None]) -> Callable[[str, str], None]:

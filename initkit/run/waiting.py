@@ -28,6 +28,8 @@ class Waiting(Hearing):
     """One service's processes and deadlines. Waits are generators: they yield until when they wait, and are sent what
     happens, None when that time has come."""
 
+    invocation = ""  # of this life
+
     def lives(self) -> bool:
         """Whether the service still runs: ExitType=, and Type=forking where no process is known to be the main one."""
         if self.main and self.main not in self.exits:
@@ -93,10 +95,23 @@ class Waiting(Hearing):
 
     # --- acts -----------------------------------------------------------------------------------------------------
 
+    def renew(self) -> None:
+        """A new life begins, with an $INVOCATION_ID of its own: systemd.exec(5)."""
+        if self.kin:
+            self.kin.renew()
+        self.invocation = self.kin.invocation if self.kin else os.urandom(16).hex()
+        if self.register:
+            self.register.begin(self.invocation, alone=self.family.childless())
+
+    def enrolling(self, word: str) -> Callable[[], None] | None:
+        """What a process has to do to be taken down as this."""
+        register = self.register
+        return (lambda: register.enrol(word)) if register else None
+
     def start(self, steps: tuple[Step, ...], variables: dict[str, str], *, main: bool = False) -> int:
         """Start a program: its pid. A `main` one is handed the service's descriptors."""
-        if self.kin:
-            variables = {**self.monitored, **variables, "INVOCATION_ID": self.kin.invocation}
+        variables = {**self.monitored, **variables, "INVOCATION_ID": self.invocation}
+        word = "main" if main else "control"
         if self.restarts and self.service.restart_mode == "debug":
             variables = {**variables, "DEBUG_INVOCATION": "1"}
         if main:
@@ -108,8 +123,11 @@ class Waiting(Hearing):
             pid = quickspawn(steps, blank(self.service, variables, self.output))
         if pid:
             self._failures[pid] = ""
+            if self.register:  # until now it was known by its $INVOCATION_ID
+                self.register.enrol(word, pid)
         else:
-            pid, report = spawn(self.service, steps, variables, output=self.output, fds=fds)
+            enrol = self.enrolling(word)
+            pid, report = spawn(self.service, steps, variables, output=self.output, fds=fds, enrol=enrol)
             self.loop.watch(report, lambda: self._read_report(pid, report))
         self.handed.started()
         self._mine.add(pid)

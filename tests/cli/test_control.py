@@ -64,7 +64,7 @@ def test_start_and_stop(services: Services) -> None:
     assert (stopped.returncode, stopped.stdout, stopped.stderr) == (0, "", "")
     assert not alive(service.main) and not alive(service.child)
     assert not services.pid_file(service.unit).exists()
-    until(lambda: not services.started())
+    assert not services.started()
     assert service.do("stop").returncode == 0
 
 
@@ -83,7 +83,7 @@ def test_a_grandchild_in_another_session_is_gone_after_stop(services: Services, 
     service = Listeners(services, child=how)
     assert service.do("stop").returncode == 0
     assert service.heard == ["child TERM", "main TERM"]
-    until(lambda: not services.started())
+    assert not services.started()
 
 
 def test_a_grandchild_whose_parent_is_gone_is_found_by_its_session(services: Services) -> None:
@@ -153,7 +153,7 @@ def test_a_supervised_daemon(services: Services, settings: str) -> None:
     assert initkit(services, "restart", unit).returncode == 0
     assert not alive(main) and written(out, 3)
     assert initkit(services, "stop", unit).returncode == 0
-    until(lambda: not services.started())
+    assert not services.started()
     assert initkit(services, "status", unit).returncode == 3
 
 
@@ -165,7 +165,7 @@ def test_settings_that_broke_do_not_keep_it_from_being_stopped(services: Service
     assert initkit(services, "restart", unit).returncode == 78
     assert alive(services.pid(unit))
     assert initkit(services, "stop", unit).returncode == 0
-    until(lambda: not services.started())
+    assert not services.started()
 
 
 # --- systemd.kill(5) ------------------------------------------------------------------------------------------------
@@ -204,7 +204,7 @@ def test_sigkill_after_the_timeout(services: Services) -> None:
     begun = time.monotonic()
     assert service.do("stop").returncode == 0
     assert time.monotonic() - begun >= 0.3
-    until(lambda: not services.started())
+    assert not services.started()
     assert service.heard == ["child TERM", "main TERM"]
 
 
@@ -326,7 +326,7 @@ def test_a_user_controls_his_own(services: Services) -> None:
     assert initkit(services, "restart", unit, **nobody).returncode == 0
     assert initkit(services, "stop", unit, **nobody).returncode == 0
     assert not alive(pid)
-    until(lambda: not services.started())
+    assert not services.started()
 
 
 @needs_root
@@ -377,7 +377,7 @@ def test_progress_of_a_manager(services: Services) -> None:
             assert terminal.text.endswith("\r\x1b[K") and "initkit:" not in terminal.text
         finally:
             terminal.close()
-    until(lambda: not services.started())
+    assert not services.started()
 
 
 def test_starts_and_stops_follow_each_other_closely(services: Services) -> None:
@@ -390,7 +390,7 @@ def test_starts_and_stops_follow_each_other_closely(services: Services) -> None:
             assert initkit(services, "start", unit).returncode == 0
             assert initkit(services, "status", unit).returncode == 0
             assert initkit(services, "stop", unit).returncode == 0
-            until(lambda: not services.started())
+            assert not services.started()
             assert initkit(services, "status", unit).returncode == 3
 
 
@@ -417,7 +417,7 @@ def test_an_interrupt_breaks_a_start_off(services: Services) -> None:
     finally:
         terminal.close()
     assert services.pid(unit) == 0
-    until(lambda: not services.started())
+    assert not services.started()
 
 
 def test_usage(services: Services) -> None:

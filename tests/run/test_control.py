@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import grp
 import os
 import platform
@@ -75,13 +76,23 @@ def test_a_dead_managers_socket_is_replaced(managed: Managed) -> None:
 
 
 def test_a_living_managers_socket_is_not(managed: Managed, services: Services) -> None:
-    second = services.foreground(managed.unit)
-    assert second.stderr is not None
-    assert "another manager listens there" in second.stderr.readline()
-    assert second.poll() is None
+    second = services.run(managed.unit, "--foreground")
+    said = f"initkit: {managed.unit.stem} is already running, pid {managed.process.pid}\n"
+    assert (second.returncode, second.stderr) == (1, said)
     assert managed.call("Ping")["pid"] == managed.process.pid
-    finish(second)
-    assert managed.call("Ping")["pid"] == managed.process.pid
+
+
+def test_a_place_that_somebody_has_is_not_taken(services: Services) -> None:
+    unit = services.unit("ExecStart=/bin/sleep 1000\nRestart=always")
+    path = services.runtime / "initkit" / f"{unit.stem}.sock.lock"
+    path.parent.mkdir(exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        running = services.foreground(unit)
+        assert running.stderr is not None
+        assert "another manager listens there" in running.stderr.readline()
+        assert running.poll() is None
+        finish(running)
 
 
 def test_a_socket_that_cannot_be_made_is_no_failure(services: Services) -> None:

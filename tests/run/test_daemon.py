@@ -73,7 +73,7 @@ def test_program_that_dies_at_once(services: Services, kind: str, restart: str) 
     assert shown[-4:] == ["    line 1", "    line 2", "    line 3", "    last words"]
     assert not any("older" in line for line in shown)
     if restart != "on-failure":
-        until(lambda: not services.started())
+        assert not services.started()
         assert not services.pid_file(unit).exists()
 
 
@@ -118,7 +118,7 @@ def test_notify_that_dies_before_it_is_ready(services: Services) -> None:
     finished = services.daemon(services.unit("Type=notify\nExecStart=/bin/true"))
     assert finished.returncode == 1
     assert "before it said READY=1" in finished.stderr
-    until(lambda: not services.started())
+    assert not services.started()
 
 
 def test_notify_that_says_ready_and_dies(services: Services) -> None:
@@ -133,7 +133,7 @@ def test_notify_that_never_is_ready(services: Services) -> None:
     finished = services.daemon(unit)
     assert finished.returncode != 0
     assert "took too long" in finished.stderr
-    until(lambda: not services.started())
+    assert not services.started()
     assert not services.pid_file(unit).exists()
 
 
@@ -164,7 +164,7 @@ def test_forking_that_fails(services: Services) -> None:
     unit = services.unit(f"Type=forking\nPIDFile={path}\nExecStart={forking(services, path, 'exit 5')}")
     finished = services.daemon(unit)
     assert finished.returncode == 5
-    until(lambda: not services.started())
+    assert not services.started()
 
 
 @pytest.mark.parametrize("text", ["garbage", "", "1", "999999999999999999999", "-1", str(os.getpid())])
@@ -175,7 +175,7 @@ def test_forking_that_writes_garbage(services: Services, text: str) -> None:
     finished = services.daemon(unit)
     assert finished.returncode == 1
     assert "PID file" in finished.stderr
-    until(lambda: not services.started())
+    assert not services.started()
 
 
 def test_oneshot(services: Services) -> None:
@@ -218,7 +218,7 @@ def test_launcher_that_is_stopped_takes_the_start_back(services: Services, numbe
     until(lambda: services.pid(unit))
     launcher.send_signal(number)
     assert launcher.wait(10) == 128 + number
-    until(lambda: not services.started())
+    assert not services.started()
     assert not services.pid_file(unit).exists()
 
 
@@ -356,7 +356,7 @@ def test_unsafe_pid_files(services: Services) -> None:
         finished = services.daemon(services.unit(f"ExecStart=/bin/sleep 1000\nPIDFile={path}"))
         assert finished.returncode == 4
         assert why in finished.stderr
-    until(lambda: not services.started())
+    assert not services.started()
     assert not (services.folder / "target").exists()
 
 

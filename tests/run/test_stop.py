@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -221,14 +220,3 @@ def test_stop_takes_no_time_of_its_own(services: Services) -> None:
         assert finish(running)[0] == 0
         times.append(time.monotonic() - before)
     assert min(times) < 0.3, times  # an interpreter's end, and no poll interval
-
-
-def test_killed_supervisor_is_no_stranger(services: Services) -> None:
-    """After kill -9 of the supervisor its record names nobody: the next start is one."""
-    unit = services.unit("ExecStart=/bin/sleep 1000\nRestart=always")
-    assert services.daemon(unit).returncode == 0
-    os.kill(services.pid(unit), signal.SIGKILL)
-    until(lambda: not alive(services.pid(unit)))
-    finished = services.daemon(unit)
-    assert (finished.returncode, finished.stderr) == (0, "")
-    assert isinstance(finished, subprocess.CompletedProcess)

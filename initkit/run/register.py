@@ -1,0 +1,205 @@
+"""The register of a service: which processes were started for it, so that they are found when their manager is gone.
+
+NAME.register lies beside initkit's PID file and is believed on the same terms. It is a line for each fact, each written
+by one write(2):
+
+    boot ID                      of what follows: random(4), boot_id
+    manager PID START SOCKET     who looks after the service, and where it listens
+    invocation ID                $INVOCATION_ID of what is started from now on: systemd.exec(5)
+    main PID START               a main program, and
+    control PID START            a command beside it, each in a session of its own
+    logger PID START             [initkit] log_command's or log_file's process
+    reader PID START             who reads the output that the settings send nowhere
+
+A program's own process writes its line before it is executed. Until then it may have the file open, as the manager has,
+and with it the lock: once that is gone, whatever that manager has started can be found. Only who may write to the file
+can have that lock (fcntl(2), F_OFD_SETLK).
+"""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]  # `signal` costs an `enum`
+import _struct
+import fcntl
+import os
+
+from initkit.run import identity, pidfile
+from initkit.run.identity import Identity
+from initkit.settings.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from initkit.settings.service import Service
+
+SUFFIX = ".register"
+_MANY = 100  # lives after which it is written anew
+_PATIENCE = 10.0  # seconds that the last child of a dead manager has to be executed, or to end
+_MOST = 1024 * 1024  # bytes
+_PROCESSES = ("main", "control", "logger", "reader")
+
+
+def path_of(service: Service) -> str:
+    """Where a service's register is."""
+    return f"{service.runtime_root}/initkit/{service.name}{SUFFIX}"
+
+
+class Register:
+    """A register that is being written, in place of one that was there.
+
+    Raises:
+        OSError: when it cannot be made.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._lives = 0
+        self._kept: list[str] = [f"boot {identity.boot_id()}\n"]  # what is true of all lives
+        self.fd = self._publish()
+
+    def _publish(self) -> int:
+        fd = pidfile.publish(self.path, "".join(self._kept))
+        fcntl.fcntl(fd, fcntl.F_SETFL, os.O_APPEND)
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _flock(fcntl.F_WRLCK))
+        self._file = os.fstat(fd)
+        return fd
+
+    def managed(self, socket: str) -> None:
+        """This process looks after the service, and listens at `socket`."""
+        self._kept.append(_line("manager", os.getpid(), socket))
+        os.write(self.fd, self._kept[-1].encode())
+
+    def begin(self, invocation: str, *, alone: bool) -> None:
+        """A life begins; `alone` says that nothing of earlier ones is left."""
+        self._lives += 1
+        if alone and self._lives % _MANY == 0:
+            known, before = read(self.path), self.fd
+            self.fd = self._publish()
+            os.close(before)
+            for each in known.reader if known else ():
+                self.enrol("reader", each.pid) if each.alive() else None
+        os.write(self.fd, f"invocation {invocation}\n".encode())
+
+    def enrol(self, word: str, pid: int = 0) -> None:
+        """Take down a process, without a pid this one."""
+        os.write(self.fd, _line(word, pid or os.getpid()).encode())
+
+    def close(self) -> None:
+        """Others write on."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def remove(self) -> None:
+        """Remove the file, if it is this register's."""
+        try:
+            if os.path.samestat(os.stat(self.path), self._file):
+                os.unlink(self.path)
+        except OSError:
+            pass
+
+
+def settle(path: str) -> None:
+    """Wait until nothing can be started any more by a manager that is dead; not for ever."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+    except OSError:
+        return
+    before = _signal.signal(_signal.SIGALRM, _late)
+    try:
+        _signal.setitimer(_signal.ITIMER_REAL, _PATIENCE)
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLKW, _flock(fcntl.F_RDLCK))
+    except (OSError, _LateError):
+        pass
+    finally:
+        _signal.setitimer(_signal.ITIMER_REAL, 0)
+        _signal.signal(_signal.SIGALRM, before)
+        os.close(fd)
+
+
+class _LateError(Exception):
+    pass
+
+
+def _late(number: int, frame: object) -> NoReturn:
+    raise _LateError
+
+
+def _flock(kind: int) -> bytes:
+    """fcntl(2), struct flock, for a whole file."""
+    return _struct.pack("hhqqi", kind, os.SEEK_SET, 0, 0, 0)
+
+
+def _line(word: str, pid: int, *more: str) -> str:
+    found = identity.stat(pid)
+    return " ".join((word, str(pid), str(found.start if found else 0), *more)) + "\n"
+
+
+class Known(Record):
+    """What a register tells. `manager` is None where nobody was to stay with the program."""
+
+    manager: Identity | None
+    socket: str
+    main: tuple[Identity, ...]
+    control: tuple[Identity, ...]
+    logger: tuple[Identity, ...]
+    reader: tuple[Identity, ...]
+    invocations: frozenset[str]
+
+    def managed(self) -> bool:
+        """Whether the manager runs still."""
+        return self.manager is not None and self.manager.alive()
+
+    def orphaned(self) -> bool:
+        """Whether there was a manager that is gone."""
+        return self.manager is not None and not self.manager.alive()
+
+    @property
+    def since(self) -> int:
+        """When the first of all began: none of the service's processes is older."""
+        return min((each.start for each in (*filter(None, (self.manager,)), *self.main, *self.control)), default=0)
+
+
+def read(path: str) -> Known | None:
+    """What the register at `path` tells of this boot; None when there is none that can be believed."""
+    try:
+        pidfile.check(path, (os.geteuid(),))
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+    except (OSError, pidfile.UnsafePidFile):
+        return None
+    try:
+        found = os.fstat(fd)
+        if found.st_uid not in (0, os.geteuid()) or found.st_mode & 0o022:
+            return None
+        return _parsed(os.read(fd, _MOST).decode("utf-8", "replace"))
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+
+
+def _parsed(text: str) -> Known | None:
+    """Lines that say nothing are passed over."""
+    boot = identity.boot_id()
+    lines = [line.split(" ") for line in text.splitlines()]
+    if lines[:1] != [["boot", boot]]:
+        return None
+    manager, socket = None, ""
+    found: dict[str, list[Identity]] = {word: [] for word in _PROCESSES}
+    invocations = set()
+    for word, *values in lines[1:]:
+        if word == "invocation" and len(values) == 1 and len(values[0]) == 32:
+            invocations.add(values[0])
+        elif len(values) >= 2 and all(map(_is_number, values[:2])):
+            who = Identity(int(values[0]), int(values[1]), boot)
+            if word == "manager":
+                manager, socket = who, " ".join(values[2:])
+            elif word in found:
+                found[word].append(who)
+    main, control, logger, reader = (tuple(found[word]) for word in _PROCESSES)
+    return Known(manager, socket, main, control, logger, reader, frozenset(invocations))
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and 0 < len(text) < 19 and int(text) > 0
