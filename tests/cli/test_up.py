@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -150,19 +151,31 @@ def test_a_manager_that_is_stuck(up: Up) -> None:
     finish(running)
 
 
-def test_two_managers_that_want_the_same_name(up: Up) -> None:
+def test_a_service_that_runs_already_is_not_started_again(up: Up) -> None:
     web = up.add("web", f"{SLEEP}\nRestart=always")
     up.add("other", SLEEP)
     first = up.services.foreground(up.units[0])
     until(lambda: initkit(up.services, "status", up.units[0]).returncode == 0)
     main = pid(up.services, web)
     running = up.start()
-    up.wait_for(web="active", other="active")
-    assert pid(up.services, web) == main  # the name stays the first one's
-    _, _, err = finish(running)
-    assert f"initkit: {web}: another manager listens at " in err
+    _, err = running.communicate(timeout=PATIENCE)
+    assert running.returncode == 1
+    assert f"initkit: {web} is already running, pid {first.pid}\n" in err
     assert pid(up.services, web) == main
     finish(first)
+
+
+def test_a_name_that_somebody_has_is_not_taken(up: Up) -> None:
+    web = up.add("web", f"{SLEEP}\nRestart=always")
+    up.add("other", SLEEP)
+    lock = up.services.runtime / "initkit" / f"{web}.sock.lock"
+    lock.parent.mkdir(exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        running = up.start()
+        up.wait_for(web="active", other="active")
+        _, _, err = finish(running)
+    assert f"initkit: {web}: another manager listens at " in err
 
 
 def test_supervisors_client_by_a_services_name(up: Up) -> None:

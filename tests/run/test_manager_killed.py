@@ -439,3 +439,23 @@ def test_the_manager_of_several(services: Services) -> None:
     assert second.wait(PATIENCE) == 0
     assert second.stderr and f"stopped before it is started anew: sleep[{before[1]}]" in second.stderr.read().decode()
     assert not services.started()
+
+
+@pytest.mark.parametrize("how", ["stop", "start"])
+def test_its_logger(services: Services, how: str) -> None:
+    """It reads to the last word, and goes then."""
+    log = services.out / "app.log"
+    script = "trap 'echo bye; exit' TERM; echo up; while :; do sleep 1000 & wait; done"
+    unit = services.unit(f"ExecStart={services.script(script)}\nX-Initkit-LogFile={log}\nRestart=always")
+    assert services.daemon(unit).returncode == 0
+    until(lambda: lines(log) == ["up"])
+    kill(services.pid(unit))
+    told = status(services, unit)
+    assert {each["pid"] for each in told["processes"]} <= set(services.started())
+    assert "initkit: logger of" in str(told["processes"])
+    if how == "start":
+        assert services.daemon(unit).returncode == 0
+        until(lambda: lines(log) == ["up", "bye", "up"])
+    assert initkit(services, "stop", unit).returncode == 0
+    assert lines(log)[-2:] == ["up", "bye"]
+    assert not services.started()
