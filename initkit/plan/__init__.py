@@ -62,7 +62,7 @@ _ORDER: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("properties", "Keyring", ("KeyringMode",)),
     ("namespaces", "Network", ("PrivateNetwork", "NetworkNamespacePath")),
     ("namespaces", "InterProcess", ("PrivateIPC", "IPCNamespacePath")),
-    ("mounts", "FileSystemView", VIEW),
+    ("mounts", "FileSystemView", (*VIEW, "ReadOnlyDirectory")),
     ("namespaces", "HostName", ("ProtectHostname",)),
     ("identity", "ChangeGroup", ("User", "Group", "SupplementaryGroups")),
     ("namespaces", "Users", ("PrivateUsers",)),
@@ -154,7 +154,7 @@ def daemon(service: Service) -> tuple[Step, ...]:
 #: Settings that somebody has to be there for while the program runs.
 PARENTAL = (
     *("ExecCondition", "ExecStartPre", "ExecStartPost", "ExecStop", "ExecStopPost"),
-    *("WatchdogSec", "RuntimeMaxSec", "RuntimeDirectory", "RestartForceExitStatus", "ControlGroup"),
+    *("WatchdogSec", "RuntimeMaxSec", "RestartForceExitStatus", "ControlGroup"),
     *("SuccessActionExitStatus", "FailureActionExitStatus", "LogCommand", "LogFile"),
 )
 
@@ -169,6 +169,7 @@ def needs_parent(service: Service) -> bool:
         or bool(service.sockets)
         or service.fd_store_max > 0
         or any(service.has(directive) for directive in PARENTAL)
+        or leaves_something(service)
     )
 
 
@@ -192,6 +193,11 @@ def unkept(service: Service) -> list[str]:
     from initkit.plan import losses
 
     return losses.of(service)
+
+
+def leaves_something(service: Service) -> bool:
+    """Whether there is something to remove when a life of the service ends."""
+    return bool(service.runtime_directory) or service.private_tmp == "yes"
 
 
 def has_conditions(service: Service) -> bool:
@@ -220,6 +226,8 @@ def _steps(service: Service, spared: tuple[str, ...]) -> Iterator[Step]:
 
 
 def _sets(service: Service, directive: str) -> bool:
+    if directive == "ReadOnlyDirectory":
+        return any(":ro" in entry.value for entry in service.entries if entry.key.endswith("Directory"))
     return bool(service.limits) if directive == "Limit" else service.has(directive)
 
 

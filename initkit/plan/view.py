@@ -84,31 +84,52 @@ _WORDS = (
     ("private_ipc", _QUEUES),
     ("ipc_namespace_path", _QUEUES),
 )
+TEMPORARY = ("/tmp", "/var/tmp")
 _OPEN_TO_ALL = "mode=1777,size=10%,nr_inodes=400k"
 _PRIVATE_TMP = {
     "": (),
-    "yes": tuple(Mount(path, "private-tmp") for path in ("/tmp", "/var/tmp")),
-    "disconnected": tuple(Mount(path, "tmpfs", options=_OPEN_TO_ALL) for path in ("/tmp", "/var/tmp")),
+    "yes": tuple(Mount(path, "private-tmp") for path in TEMPORARY),
+    "disconnected": tuple(Mount(path, "tmpfs", options=_OPEN_TO_ALL) for path in TEMPORARY),
 }
 
 
-#: Directories of the service's own, which are its to write in, by where they are: systemd.exec(5).
-_WRITABLE = {"%t": "runtime_directory", "%S": "state_directory", "%C": "cache_directory", "%L": "logs_directory"}
+def private_folder(path: str, life: str, unit: str) -> str:
+    """PrivateTmp=: the folder below /tmp or /var/tmp that holds one life's; nobody else may look into it."""
+    return f"{path}/initkit-private-{life}-{unit}"
+
+
+#: Directories of the service's own, by where they are: systemd.exec(5).
+DIRECTORIES = {
+    "%t": "runtime_directory", "%S": "state_directory", "%C": "cache_directory", "%L": "logs_directory",
+    "%E": "configuration_directory",
+}  # fmt: skip
 
 
 def is_needed(service: Service) -> bool:
     """Whether the service sees another file system than the one it is started in."""
-    return (
-        bool(mounts(service))
-        or service.root_directory != "/"
-        or service.private_mounts
-        or service.mount_flags not in ("", "shared")
-    )
+    return bool(mounts(service)) or changes_root(service)
 
 
 def mounts(service: Service) -> tuple[Mount, ...]:
     """The mounts of a service's view, parents first."""
-    return normalised((*_named(service), *_implied(service)))
+    found = (*_named(service), *_implied(service))
+    own = tuple(_directories(service))
+    if found or changes_root(service) or any(each.read_only for each in own):
+        found += own
+    return normalised(found)
+
+
+def changes_root(service: Service) -> bool:
+    """Whether the view is another one without a single mount in it."""
+    return service.root_directory != "/" or service.private_mounts or service.mount_flags not in ("", "shared")
+
+
+def _directories(service: Service) -> Iterator[Mount]:
+    """The service's own directories, which stay there whatever is mounted above them, and are its to write in."""
+    for letter, directories in DIRECTORIES.items():
+        for each in getattr(service, directories):
+            path = f"{service.expand(letter)}/{each.path}"
+            yield Mount(path, "bind", path, read_only=each.read_only)
 
 
 def _named(service: Service) -> Iterator[Mount]:
@@ -150,9 +171,6 @@ def _implied(service: Service) -> Iterator[Mount]:
     for attribute, found in _WORDS:
         if getattr(service, attribute):
             yield from found
-    for letter, directories in _WRITABLE.items():
-        for each in getattr(service, directories) if service.protect_system == "strict" else ():
-            yield Mount(f"{service.expand(letter)}/{each.path}", "read-write")
     options = _proc_options(service)
     if options:
         yield Mount("/proc", "proc", options=options)

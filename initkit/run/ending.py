@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 
+from initkit import plan
 from initkit.plan import log
 from initkit.run import pidfile
 from initkit.run.family import listed, with_continue
@@ -152,8 +153,8 @@ class Ending(Waiting):
             pidfile.remove(service.pid_path, self.main)
         self.main = self.control = 0
         self.exits.clear()
-        if service.runtime_directory:
+        if plan.leaves_something(service):
             from initkit.run import leftovers
 
             restarted = self.then == "start" or (not self.stopping and will_restart(service, self.outcome))
-            leftovers.remove(service, restarted=restarted)
+            leftovers.remove(service, self.invocation, restarted=restarted)

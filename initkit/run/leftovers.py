@@ -1,4 +1,4 @@
-"""What a service leaves behind when it stops: RuntimeDirectory=, as RuntimeDirectoryPreserve= says."""
+"""What a life of a service leaves behind: RuntimeDirectory=, as RuntimeDirectoryPreserve= says, PrivateTmp=."""
 
 from __future__ import annotations
 
@@ -9,12 +9,19 @@ if TYPE_CHECKING:
     from initkit.settings.service import Service
 
 
-def remove(service: Service, *, restarted: bool) -> None:
-    """Remove the runtime directories and the links to them."""
-    asked = service.assignments("RuntimeDirectoryPreserve")
-    preserve = asked[-1].value.lower() if asked else "no"
-    if preserve in ("yes", "true", "on", "1", "y", "t") or (preserve == "restart" and restarted):
-        return
+def remove(service: Service, life: str, *, restarted: bool) -> None:
+    """Remove what the life has made for itself; `restarted` says that another one follows."""
+    if service.private_tmp == "yes":
+        from initkit.plan import view
+
+        for path in view.TEMPORARY:
+            _remove_tree(view.private_folder(path, life, service.unit))
+    preserve = service.runtime_directory_preserve
+    if preserve != "yes" and not (preserve == "restart" and restarted):
+        _remove_runtime_directories(service)
+
+
+def _remove_runtime_directories(service: Service) -> None:
     for directory in service.runtime_directory:
         path = f"{service.runtime_root}/{directory.path}"
         _remove_tree(path)
@@ -45,7 +52,7 @@ def _is_link(name: str, folder: int) -> bool:
 
 def _unlink(link: str, target: str) -> None:
     try:
-        if os.readlink(link) == target:
+        if os.path.realpath(link) == os.path.realpath(target):
             os.unlink(link)
     except OSError:
         pass

@@ -405,7 +405,6 @@ BY_NAME: dict[str, Check] = {
     "ProtectHome": _boolean_or("read-only", "tmpfs"),
     "ProtectHostname": _host_name,
     "ProtectSystem": _boolean_or("full", "strict"),
-    "RuntimeDirectoryPreserve": _boolean_or("restart", "on-success"),
     "TasksMax": _tasks,
     "TemporaryFileSystem": _each(_first_path),
 }

@@ -97,6 +97,9 @@ class Execution(Unit):
     mount_flags = One("MountFlags", _late("paths", "mount_flags"), "")
     mount_api_vfs = One[bool | None]("MountAPIVFS", values.boolean, None)
 
+    # What it leaves
+    runtime_directory_preserve = One("RuntimeDirectoryPreserve", _late("paths", "preserve"), "")
+
     # What it may ask of the kernel
     system_call_filter = Many("SystemCallFilter", _late("filters", "calls"))
     system_call_log = Many("SystemCallLog", _late("filters", "calls"))

@@ -104,6 +104,11 @@ def private_tmp(text: str) -> str:
     return {"connected": "yes"}.get(text) or _degree(text, ("disconnected",))
 
 
+def preserve(text: str) -> str:
+    """RuntimeDirectoryPreserve=: "", "yes" or "restart"."""
+    return _degree(text, ("restart",))
+
+
 def private_users(text: str) -> str:
     """PrivateUsers=: "", "yes" (root and the service's own user), "identity" or "full"."""
     return {"self": "yes"}.get(text) or _degree(text, ("identity", "full", "managed"))

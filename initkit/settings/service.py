@@ -71,6 +71,7 @@ class Directory(Record):
 
     path: str
     links: tuple[str, ...] = ()
+    read_only: bool = False
 
 
 def _words(text: str, expand: Callable[[str], str]) -> Iterator[str]:
@@ -108,9 +109,12 @@ def _groups(text: str, expand: Callable[[str], str]) -> Iterator[str]:
 
 
 def _directories(text: str, expand: Callable[[str], str]) -> Iterator[Directory]:
+    """Words, each `NAME[:LINK[:ro]]`."""
     for word in syntax.split(text):
-        path, _, link = expand(word).partition(":")
-        yield Directory(_relative(path), (_relative(link),) if link else ())
+        path, link, flags = (*expand(word).split(":", 2), "", "")[:3]
+        if flags not in ("", "ro"):
+            raise ValueError(f"expected ro after the second colon, found {flags!r}")
+        yield Directory(_relative(path), (_relative(link),) if link else (), flags == "ro")
 
 
 def _cpus(text: str, expand: Callable[[str], str]) -> Iterator[int]:
@@ -200,6 +204,21 @@ def _stream(text: str, kinds: tuple[str, ...]) -> Stream:
 
 def _text(text: str) -> str:
     return text
+
+
+class Directories(Many[Directory]):
+    """Directories of the service's own: as systemd has them, parents first and each once."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, _directories)
+
+    def value(self, service: Service) -> tuple[Directory, ...]:
+        merged: dict[str, Directory] = {}
+        for each in super().value(service):
+            before = merged.get(each.path, each)
+            links = tuple(dict.fromkeys((*before.links, *each.links)))
+            merged[each.path] = Directory(each.path, links, before.read_only or each.read_only)
+        return tuple(sorted(merged.values(), key=lambda each: each.path.split("/")))
 
 
 class OneCommand(Row["command.Command | None"]):
@@ -350,11 +369,11 @@ class Service(Execution):
     syslog_identifier = One("SyslogIdentifier", _text, "", expand=True)
     ignore_sigpipe = One("IgnoreSIGPIPE", values.boolean, True)
     no_new_privileges = One("NoNewPrivileges", values.boolean, False)
-    runtime_directory = Many("RuntimeDirectory", _directories)
-    state_directory = Many("StateDirectory", _directories)
-    cache_directory = Many("CacheDirectory", _directories)
-    logs_directory = Many("LogsDirectory", _directories)
-    configuration_directory = Many("ConfigurationDirectory", _directories)
+    runtime_directory = Directories("RuntimeDirectory")
+    state_directory = Directories("StateDirectory")
+    cache_directory = Directories("CacheDirectory")
+    logs_directory = Directories("LogsDirectory")
+    configuration_directory = Directories("ConfigurationDirectory")
     runtime_directory_mode = One("RuntimeDirectoryMode", values.mode, 0o755)
     state_directory_mode = One("StateDirectoryMode", values.mode, 0o755)
     cache_directory_mode = One("CacheDirectoryMode", values.mode, 0o755)
@@ -385,6 +404,10 @@ class Service(Execution):
     def is_meant_by(self, entry: Entry) -> bool:
         """Whether it is a directive or a setting of initkit's own: the tables of single inits have names of theirs."""
         return entry.section in _KEPT
+
+    def keeps_private(self, directories: str) -> bool:
+        """Whether the service's directories of this kind ("state_directory") are below "private": DynamicUser=."""
+        return False
 
     @property
     def type(self) -> str:

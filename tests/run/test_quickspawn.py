@@ -20,11 +20,12 @@ STRAY = "/etc/hosts"
 
 
 def quickly(service: Service, output: int | None = None) -> int:
-    return quickspawn(plan.main_program(service), blank(service, {"TOLD": "yes"}, output))
+    return quickspawn(plan.main_program(service), blank(service, {"TOLD": "yes", "INVOCATION_ID": "1"}, output))
 
 
 def by_fork(service: Service, output: int | None = None) -> int:
-    pid, report = spawn(service, plan.main_program(service), {"TOLD": "yes"}, output=output)
+    variables = {"TOLD": "yes", "INVOCATION_ID": "1"}
+    pid, report = spawn(service, plan.main_program(service), variables, output=output)
     with open(report, "rb") as file:
         assert file.read() == b""
     return pid
