@@ -212,7 +212,7 @@ class Directories(Many[Directory]):
     def __init__(self, name: str) -> None:
         super().__init__(name, _directories)
 
-    def value(self, service: Service) -> tuple[Directory, ...]:
+    def value(self, service: Unit) -> tuple[Directory, ...]:
         merged: dict[str, Directory] = {}
         for each in super().value(service):
             before = merged.get(each.path, each)
