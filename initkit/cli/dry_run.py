@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from initkit import plan
 from initkit.cli import table
-from initkit.plan import process
+from initkit.plan import process, streams
 from initkit.plan.step import quote
 from initkit.run import detect
 from initkit.settings import command as commands
@@ -109,7 +109,7 @@ def _values(step: Step) -> str:
     """A step's fields, for people."""
     if isinstance(step, process.Exec):
         return commands.write(step.command)
-    if isinstance(step, process.OpenStream):
+    if isinstance(step, streams.OpenStream):
         kind, target = step.stream.kind, step.stream.target
         where = "as the runner's" if kind == "default" else f"{kind}:{target}" if target else kind
         return f"{('input', 'output', 'error')[step.fd]} {where}"

@@ -157,17 +157,12 @@ def _steps(service: Service) -> dict[str, Support]:
     for kind in plan.every():
         here = [step for step in made if type(step) is kind]
         how = SCRIPT if all(step.shell() for step in here) else RUNNER
-        if kind.name == "stdio" and any(step.stream.kind in _SOCKETS for step in here):  # type: ignore[attr-defined]
-            how = NONE
         for key in kind.directives:
             found[key] = found[key] if key in found and found[key].how != SCRIPT else Support(how, kind.manual)
     late = service.environment_files or service.pass_environment
     if late and any("=" in each for each in service.unset_environment):
         found["UnsetEnvironment"] = Support(RUNNER, "whether the variable has that value is known only when it starts")
     return found
-
-
-_SOCKETS = ("socket", "data", "fd", "kmsg", "journal+console", "syslog+console", "kmsg+console")
 
 
 def _type(service: Service) -> Support:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from initkit.plan import process
+from initkit.plan import process, streams
 from initkit.plan.step import Step
 
 TYPE_CHECKING = False
@@ -40,7 +40,7 @@ _ORDER: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("process", "ResetSignals", ()),
     ("process", "ResetSignalMask", ()),
     ("process", "CloseDescriptors", ()),
-    ("identity", "FindUser", ("User",)),
+    ("identity", "FindUser", ("User", "SetLoginEnvironment")),
     ("identity", "FindGroups", ("User", "Group", "SupplementaryGroups")),
     ("", "streams", ()),
     ("attributes", "OomScoreAdjust", ("OOMScoreAdjust",)),
@@ -117,7 +117,7 @@ def main_program(service: Service) -> tuple[Step, ...]:
 
 def program(service: Service, command: Command) -> tuple[Step, ...]:
     """The steps from the runner to one command of the service (ExecStart= or another)."""
-    return (*before_exec(service, spared(command)), process.Exec(command))
+    return (*before_exec(service, spared(command)), process.Exec(command, service.exec_search_path))
 
 
 def spared(command: Command) -> tuple[str, ...]:
@@ -218,7 +218,7 @@ def daemon_pid_path(service: Service) -> str:
 def _steps(service: Service, spared: tuple[str, ...]) -> Iterator[Step]:
     for module, name, directives in _ORDER:
         if name == "streams":
-            yield from process.streams(service)
+            yield from streams.streams(service)
         elif name not in spared and (not directives or any(_sets(service, each) for each in directives)):
             step = _step(module, name).of(service)
             if step is not None:
@@ -238,7 +238,7 @@ def _step(module: str, name: str) -> type[Step]:
 
 def every() -> Iterator[type[Step]]:
     """All step classes that directives can ask for: the support matrix is made of them."""
-    yield process.OpenStream
+    yield streams.OpenStream
     for module, name, _ in _ORDER:
         if module:
             yield _step(module, name)

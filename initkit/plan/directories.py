@@ -135,10 +135,11 @@ class ConfigurationDirectories(_MakeDirectories):
 
 
 def _owner(process: Process, user: str, group: str) -> tuple[int, int]:
+    gid = find_group(group) if group else process.gid  # of a group that does not exist, FindGroups tells
     if process.uid is None:
-        return os.geteuid(), find_group(group) if group else os.getegid()
-    entry = find_user(user) if user else None
-    return process.uid, find_group(group) if group else entry.pw_gid if entry else process.uid
+        return os.geteuid(), os.getegid() if gid is None else gid
+    entry = find_user(user) if user and gid is None else None
+    return process.uid, gid if gid is not None else entry.pw_gid if entry else process.uid
 
 
 def _make(path: str, mode: int, uid: int, gid: int, bits: int) -> None:

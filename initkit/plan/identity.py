@@ -23,25 +23,34 @@ class FindUser(Step):
 
     name = "find_user"
     manual = "systemd.exec(5) User="
-    directives = ("User",)
+    directives = ("User", "SetLoginEnvironment")
     status = 217
 
     user: str
+    tells: bool = True
 
     @classmethod
     def of(cls, service: Service) -> Self | None:
-        return cls(service.account) if service.account else None
+        tells = service.set_login_environment
+        if service.dynamic_user or not (service.account or tells):
+            return None
+        return cls(service.account, tells is not False)
 
-    def shell(self) -> Shell:
+    def shell(self) -> Shell | None:
+        if not (self.user and self.tells):
+            return None
         variables = ((name, f'${{{name.lower()}:+"{name}=${name.lower()}"}}') for name in ("LOGNAME", "HOME", "SHELL"))
         return Shell(f"find_user {quote(self.user)} || exit 217", variables=(("USER", _USER_WORD), *variables))
 
     def apply(self, process: Process) -> None:
-        entry = find_user(self.user)
-        process.uid = entry.pw_uid if entry else int(self.user)
+        entry = find_user(self.user or str(os.geteuid()))
+        if self.user:
+            process.uid = entry.pw_uid if entry else int(self.user)
         if entry is None:
             return
         process.home = entry.pw_dir
+        if not self.tells:
+            return
         process.environment.update(USER=entry.pw_name, LOGNAME=entry.pw_name)
         if entry.pw_dir != "/":  # systemd takes that for no home
             process.environment["HOME"] = entry.pw_dir
@@ -58,12 +67,15 @@ class _Groups(Step):
     user: str = ""
     group: str = ""
     supplementary: tuple[str, ...] = ()
+    dynamic: bool = False
 
     @classmethod
     def of(cls, service: Service) -> Self | None:
-        if not (service.account or service.group or service.supplementary_groups):
+        dynamic = service.dynamic_user
+        if not (service.account or service.group or service.supplementary_groups or dynamic):
             return None
-        return cls(service.account, service.group, service.supplementary_groups)
+        account = "" if dynamic else service.account
+        return cls(account, service.group, service.supplementary_groups, dynamic)
 
 
 class FindGroups(_Groups):
@@ -76,9 +88,15 @@ class FindGroups(_Groups):
         return Shell()  # setpriv(1) does it
 
     def apply(self, process: Process) -> None:
-        process.gid = find_group(self.group) if self.group else _primary_group(self.user)
-        groups = _groups_of(self.user, process.gid) + [find_group(name) for name in self.supplementary]
+        own = process.gid if self.dynamic else _primary_group(self.user)
+        process.gid = find_group(self.group) if self.group else own
+        assert process.gid is not None
+        before = [process.gid] if self.dynamic else _groups_of(self.user, process.gid)
+        groups = before + [find_group(name) for name in self.supplementary]
         process.groups = sorted(set(groups))
+        entry = find_user(self.user) if self.user else None
+        if entry and process.gid and os.geteuid() == 0:
+            os.initgroups(entry.pw_name, process.gid)  # had also by a command that is spared another user: `!`
 
 
 class ChangeGroup(_Groups):
@@ -87,7 +105,9 @@ class ChangeGroup(_Groups):
     name = "groups"
     manual = "daemon(7) step 13; systemd.exec(5) Group=, SupplementaryGroups="
 
-    def shell(self) -> Shell:
+    def shell(self) -> Shell | None:
+        if self.dynamic:
+            return None
         group = f"--regid={quote(self.group)}" if self.group else '--regid="$gid"' if self.user else ""
         groups = "--keep-groups"
         if self.user or self.supplementary:
@@ -104,7 +124,7 @@ class ChangeGroup(_Groups):
     def apply(self, process: Process) -> None:
         assert process.gid is not None
         gid, groups = process.gid, process.groups
-        if (self.user or self.supplementary) and sorted(set(os.getgroups()) | {os.getegid()}) != sorted({*groups, gid}):
+        if (self.user or self.supplementary or self.dynamic) and sorted(set(os.getgroups()) | {os.getegid()}) != sorted({*groups, gid}):
             os.setgroups(groups)
         if os.getresgid() != (gid, gid, gid):
             os.setresgid(gid, gid, gid)
@@ -122,7 +142,7 @@ class ChangeUser(Step):
 
     @classmethod
     def of(cls, service: Service) -> Self | None:
-        return cls(service.account) if service.account else None
+        return cls(service.account) if service.account or service.dynamic_user else None
 
     def shell(self) -> Shell:
         return Shell(prefix='setpriv --reuid="$uid"')

@@ -27,6 +27,8 @@ PR_SET_TIMERSLACK = 29
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_RAISE = 2
 _PR_SET_MDWE, _PR_MDWE_REFUSE_EXEC_GAIN = 65, 1
+# inotify(7)
+_IN_CLOSE = 0x8 | 0x10
 # capget(2)
 _CAPABILITY_VERSION = 0x20080522
 _CAPABILITIES = 64
@@ -118,6 +120,13 @@ def new_session_keyring(*, shared: bool, uid: int | None) -> None:
 def tee(source: int, sink: int, most: int) -> int:
     """tee(2): copy what is in one pipe to another, and leave it where it is; how many bytes that were."""
     return _checked(_libc.tee(source, sink, ctypes.c_size_t(most), 0))
+
+
+def watch_closes(path: str) -> int:
+    """inotify(7): a descriptor that tells when somebody closes the file; to be read without further settings."""
+    fd = _checked(_libc.inotify_init1(ctypes.c_int(os.O_CLOEXEC)))
+    _checked(_libc.inotify_add_watch(fd, os.fsencode(path), ctypes.c_uint32(_IN_CLOSE)), path)
+    return fd
 
 
 def set_title(title: str) -> None:

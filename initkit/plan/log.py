@@ -11,27 +11,44 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
+    from initkit.plan.step import Process
     from initkit.settings.service import Service
 
 _JOURNAL = "/run/systemd/journal/stdout"
 _LOG = "/dev/log"
-_PRIORITY = 6  # info, SyslogLevel='s default
+_KERNEL = "/dev/kmsg"
+_PRIORITY = 3 << 3 | 6  # syslog(3): daemon.info, the default of SyslogFacility= and SyslogLevel=
+#: What gives lines to the kernel's log, one record each: proc(5), kmsg.
+_TO_KERNEL = 'while IFS= read -r line; do printf "<%s>%s: %s\\n" "$1" "$2" "$line" >&3; done 3>/dev/kmsg'
+_AND_CONSOLE = 'tee -a /dev/console | exec "$@"'
 
 
-def open_stream(service: Service, identifier: str = "") -> int:
+def open_stream(process: Process, identifier: str = "", kind: str = "journal") -> int:
     """A descriptor whose lines go to the log under `identifier` (the service's name when empty); the caller's to close.
 
     Where there is neither a journal nor a syslog the lines are dropped, as systemd does without journald.
     """
+    service = process.service
     name = identifier or service.name
-    for opener in (_journal, _logger):
-        fd = opener(service, name)
-        if fd >= 0:
-            return fd
-    return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    fd = _journal(service, name, kind)
+    if fd >= 0:
+        found = os.fstat(fd)
+        process.environment["JOURNAL_STREAM"] = f"{found.st_dev}:{found.st_ino}"
+        return fd
+    fd = _logger(service, name, kind)
+    return fd if fd >= 0 else os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
 
 
-def _journal(service: Service, identifier: str) -> int:
+def _code(service: Service) -> int:
+    """The number of SyslogFacility= and SyslogLevel=: syslog(3)."""
+    if (service.syslog_facility, service.syslog_level) == ("daemon", "info"):
+        return _PRIORITY
+    from initkit.settings import streams
+
+    return streams.code(service.syslog_facility, service.syslog_level)
+
+
+def _journal(service: Service, identifier: str, kind: str) -> int:
     if not os.path.exists(_JOURNAL):
         return -1
     import _socket
@@ -40,7 +57,9 @@ def _journal(service: Service, identifier: str) -> int:
     try:
         connection.connect(_JOURNAL)
         # https://systemd.io: identifier, unit, priority, level prefix, forward to syslog, kmsg, console
-        connection.send(f"{identifier}\n{service.unit}\n{_PRIORITY}\n1\n0\n0\n0\n".encode())
+        flags = (service.syslog_level_prefix, kind.startswith("syslog"), kind.startswith("kmsg"), "+" in kind)
+        words = (identifier, service.unit, str(_code(service)), *(str(int(flag)) for flag in flags), "")
+        connection.send("\n".join(words).encode())
         connection.shutdown(_socket.SHUT_RD)
         return connection.detach()
     except OSError:
@@ -48,9 +67,9 @@ def _journal(service: Service, identifier: str) -> int:
         return -1
 
 
-def _logger(service: Service, identifier: str) -> int:
+def _logger(service: Service, identifier: str, kind: str) -> int:
     """The write end of a pipe that logger(1) reads; logger is init's child and ends with the last writer."""
-    if not has_syslog():
+    if not (os.path.exists(_KERNEL) if kind.startswith("kmsg") else has_syslog() or "+" in kind):
         return -1
     read_end, write_end = os.pipe2(os.O_CLOEXEC)
     executed, told = os.pipe2(os.O_CLOEXEC)
@@ -59,7 +78,7 @@ def _logger(service: Service, identifier: str) -> int:
         if os.fork() != 0:
             os._exit(0)
         os.setsid()
-        become_reader(read_end, identifier, told)
+        become_reader(read_end, reader(service, kind), told)
     os.waitpid(middle, 0)
     for fd in (read_end, told):
         os.close(fd)
@@ -68,17 +87,29 @@ def _logger(service: Service, identifier: str) -> int:
     return write_end
 
 
-def reader(identifier: str) -> tuple[str, ...]:
+def reader(service: Service, kind: str = "journal") -> tuple[str, ...]:
     """The words of the logger."""
-    return ("logger", "-t", identifier, "-p", "daemon.info")
+    identifier = service.syslog_identifier or service.name
+    words: tuple[str, ...] = ("logger", "-t", identifier, "-p", f"{service.syslog_facility}.{service.syslog_level}")
+    if service.syslog_level_prefix and _reads_prefixes():
+        words = (*words, "--prio-prefix")
+    if kind.startswith("kmsg"):
+        words = ("sh", "-c", _TO_KERNEL, "sh", str(_code(service)), identifier)
+    return ("sh", "-c", _AND_CONSOLE, "sh", *words) if "+" in kind else words
 
 
 def reader_of(service: Service) -> tuple[str, ...]:
     """The words of the logger that reads the service's output: it ends with its last writer, and hears the last words
     so. None where there is no such output."""
-    if service.standard_output is None or service.standard_output.kind not in ("journal", "syslog"):
-        return ()
-    return reader(service.syslog_identifier or service.name)
+    kind = service.standard_output.kind if service.standard_output else ""
+    return reader(service, kind) if kind.partition("+")[0] in ("journal", "syslog", "kmsg") else ()
+
+
+def _reads_prefixes() -> bool:
+    """Whether logger(1) knows of sd-daemon(3)'s "<N>": that of busybox does not."""
+    found = (f"{folder}/logger" for folder in os.defpath.split(":"))
+    program = next((each for each in found if os.path.exists(each)), "busybox")
+    return not os.path.realpath(program).endswith("busybox")
 
 
 def has_syslog() -> bool:
@@ -86,7 +117,7 @@ def has_syslog() -> bool:
     return os.path.exists(_LOG)
 
 
-def become_reader(source: int, identifier: str, kept: int = 2) -> NoReturn:
+def become_reader(source: int, words: tuple[str, ...], kept: int = 2) -> NoReturn:
     """Become logger(1) reading from `source` until its last writer has gone; cat(1) to nowhere where there is no
     syslog, so that nobody who writes is ever held up. No descriptor stays but `kept`, which is to close by itself."""
     try:
@@ -102,9 +133,9 @@ def become_reader(source: int, identifier: str, kept: int = 2) -> NoReturn:
         os.closerange(kept + 1, highest_descriptor() + 1)
         # By its $INVOCATION_ID whoever stops the service knows it for a part of that.
         environment = {"PATH": os.defpath, "INVOCATION_ID": os.environ.get("INVOCATION_ID", "")}
-        if has_syslog():
+        if has_syslog() or words[0] != "logger":
             try:
-                os.execvpe("logger", reader(identifier), environment)
+                os.execvpe(words[0], words, environment)
             except OSError:
                 pass
         os.execvpe("cat", ("cat",), environment)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 
 from initkit import plan
-from initkit.plan.process import Exec, OpenStream
+from initkit.plan.process import Exec
 from initkit.plan.step import Process, Step
+from initkit.plan.streams import OpenStream
 from initkit.settings.service import Stream
 
 TYPE_CHECKING = False

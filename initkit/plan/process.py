@@ -1,4 +1,4 @@
-"""The steps that every program needs: signals, descriptors, standard streams, umask, environment, directory, exec."""
+"""The steps that every program needs: signals, descriptors, umask, environment, directory, exec."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import _signal  # type: ignore[import-not-found]  # `signal` costs an `enum`, a 
 import os
 
 from initkit.plan.step import Process, Shell, Step, quote
-from initkit.settings.service import OptionalPath, Stream
+from initkit.settings.service import OptionalPath
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ class Environment(Step):
 
     name = "environment"
     manual = "daemon(7) step 4; systemd.exec(5) Environment=, EnvironmentFile=, PassEnvironment=, UnsetEnvironment="
-    directives = ("Environment", "EnvironmentFile", "PassEnvironment", "UnsetEnvironment")
+    directives = ("Environment", "EnvironmentFile", "PassEnvironment", "UnsetEnvironment", "ExecSearchPath")
     status = 78
 
     assignments: tuple[tuple[str, str], ...] = ()
@@ -173,6 +173,7 @@ class Environment(Step):
     passed: tuple[str, ...] = ()
     unset: tuple[str, ...] = ()
     account: str = ""
+    search_path: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, service: Service) -> Self:
@@ -182,10 +183,13 @@ class Environment(Step):
             service.pass_environment,
             service.unset_environment,
             service.account,
+            service.exec_search_path,
         )
 
-    def shell(self) -> Shell:
+    def shell(self) -> Shell | None:
         """The files' variables join the program's words, where env(1) takes them for its own: after all others."""
+        if self.search_path:
+            return None  # a script looks for programs where it always does
         reads = [f"words=$(environment_file {pattern(file)}) || exit {self.status}" for file in self.files]
         statement = "\n".join(f'{read}\neval "set -- $words \\"\\$@\\""' for read in reversed(reads))
         passed = ((name, f'${{passed_{name}:+"$passed_{name}"}}') for name in self.passed)
@@ -194,6 +198,8 @@ class Environment(Step):
 
     def apply(self, process: Process) -> None:
         environment = process.environment
+        if self.search_path:
+            environment["PATH"] = ":".join(self.search_path)
         environment.update({name: _callers(name) for name in self.passed if name in os.environ})
         environment.update(self.assignments)
         for file in self.files:
@@ -245,103 +251,6 @@ def _matches(path: str) -> list[str]:
     return found
 
 
-class OpenStream(Step):
-    """One standard stream, opened with the privileges that the service starts with."""
-
-    name = "stdio"
-    manual = "systemd.exec(5) StandardInput=, StandardOutput=, StandardError="
-    directives = ("StandardInput", "StandardOutput", "StandardError", "TTYPath", "SyslogIdentifier")
-    status = 208
-
-    fd: int
-    stream: Stream
-    identifier: str = ""
-
-    @property
-    def status_of_fd(self) -> int:
-        """208/STDIN, 209/STDOUT, 222/STDERR."""
-        return (208, 209, 222)[self.fd]
-
-    def shell(self) -> Shell | None:
-        kind = self.stream.kind
-        if kind == "inherit":
-            return Shell("exec 2>&1" if self.fd == 2 else "")
-        if kind == "default" and self.fd == 2:
-            return Shell("exec 2>&1")  # where the output is unsaid, both go the same way
-        if kind in ("journal", "syslog", "default"):
-            return Shell(f"open_log {self.fd} {quote(self.identifier)}")
-        operator = "<" if self.fd == 0 else {"append": ">>", "file": "<>"}.get(kind, ">")
-        if kind == "null":
-            return Shell(f"exec {self.fd}{operator}/dev/null")
-        if kind not in ("file", "append", "truncate"):
-            return None
-        return Shell(f"exec {self.fd}{operator}{quote(self.stream.target)} || exit {self.status_of_fd}")
-
-    def apply(self, process: Process) -> None:
-        opened = _open(self.fd, self.stream, process)
-        if opened != self.fd:
-            os.dup2(opened, self.fd)
-            if opened > 2 and opened not in process.private_fds:
-                os.close(opened)
-        else:
-            os.set_inheritable(opened, True)
-
-
-def _open(fd: int, stream: Stream, process: Process) -> int:
-    """A descriptor for the stream; `fd` itself when it stays what it is."""
-    if stream.kind == "inherit":
-        if fd == 1 and process.service.standard_input.kind.startswith("tty"):
-            return 0
-        return 1 if fd == 2 else fd
-    if stream.kind in ("default", "pipe"):
-        given = process.pipe if stream.kind == "pipe" else process.default_output
-        return fd if given is None else given
-    if stream.kind in ("journal", "syslog"):
-        from initkit.plan import log
-
-        return log.open_stream(process.service, process.service.syslog_identifier)
-    if stream.kind in ("file", "append", "truncate"):
-        old = os.umask(process.service.umask)
-        try:
-            return os.open(stream.target, open_flags(fd, stream) | os.O_CLOEXEC, 0o666)
-        except PermissionError:
-            if not _is_open(fd, stream.target):
-                raise
-            return fd  # systemd, which had the right to, has opened it before us
-        finally:
-            os.umask(old)
-    if stream.kind.startswith("tty"):
-        return os.open(process.service.tty_path, os.O_RDWR | os.O_CLOEXEC)
-    if stream.kind == "null":
-        return os.open(os.devnull, (os.O_RDONLY if fd == 0 else os.O_WRONLY) | os.O_CLOEXEC)
-    raise ValueError(f"{stream.kind} is not available without systemd")
-
-
-def open_flags(fd: int, stream: Stream) -> int:
-    """open(2)'s, for a stream that is a file."""
-    create = os.O_RDONLY if fd == 0 else os.O_WRONLY | os.O_CREAT
-    return create | os.O_NOCTTY | {"append": os.O_APPEND, "truncate": os.O_TRUNC}.get(stream.kind, 0)
-
-
-def _is_open(fd: int, path: str) -> bool:
-    try:
-        return os.path.samestat(os.fstat(fd), os.stat(path))
-    except OSError:
-        return False
-
-
-def streams(service: Service) -> tuple[OpenStream, ...]:
-    """The three streams. Where the settings send output nowhere, it goes where the runner was told ("default")."""
-    output = service.standard_output or Stream("default")
-    error = service.standard_error or (output if output.kind == "default" else Stream("inherit"))
-    identifier = service.syslog_identifier or service.name
-    return (
-        OpenStream(0, service.standard_input),
-        OpenStream(1, output, identifier),
-        OpenStream(2, error, identifier),
-    )
-
-
 class Exec(Step):
     """The program itself: execve(2)."""
 
@@ -351,13 +260,14 @@ class Exec(Step):
     status = 203
 
     command: Command
+    folders: tuple[str, ...] = ()
 
     def apply(self, process: Process) -> None:
         os.execve(*self.arguments(process))
 
     def arguments(self, process: Process) -> tuple[bytes, tuple[bytes, ...], dict[bytes, bytes]]:
         """execve(2)'s: whatever the locale is, and bytes that are not UTF-8 as they were written."""
-        path = search(self.command.path)
+        path = search(self.command.path, self.folders)
         argv = self.command.argv(process.environment)
         environment = {_encoded(name): _encoded(value) for name, value in process.environment.items()}
         return path.encode(), tuple(map(_encoded, argv)), environment
@@ -367,19 +277,20 @@ def _encoded(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def search(path: str) -> str:
-    """A program's absolute path; a bare name is looked for in systemd's default path.
+def search(path: str, folders: tuple[str, ...] = ()) -> str:
+    """A program's absolute path; a bare name is looked for in ExecSearchPath=, else in systemd's default path.
 
     Raises:
         FileNotFoundError: when no executable file of that name is there.
     """
     if "/" in path:
         return path
-    for folder in DEFAULT_PATH.split(":"):
+    folders = folders or tuple(DEFAULT_PATH.split(":"))
+    for folder in folders:
         candidate = f"{folder}/{path}"
         if os.access(candidate, os.X_OK) and not os.path.isdir(candidate):
             return candidate
-    raise FileNotFoundError(2, "no such program in " + DEFAULT_PATH, path)
+    raise FileNotFoundError(2, f"no such program in {':'.join(folders)}", path)
 
 
 class Call(Step):

@@ -173,27 +173,27 @@ def _inherit(output: int, service: Service, register: Register | None) -> tuple[
         process.private_fds = (words, output)
         NullStreams().apply(process)
         CloseDescriptors().apply(process)
-        identifier = service.syslog_identifier or service.name
+        reader = log.reader(service)
         early = b""
         while data := os.read(words, MOST):
             early += data
         if early and log.has_syslog():
-            _log(early, identifier)
+            _log(early, reader)
         os.set_blocking(output, True)
         room = select.poll()
         room.register(output, select.POLLIN)
         if not any(event == select.POLLHUP for _, event in room.poll(0)):  # somebody may write still
-            log.become_reader(output, identifier)
+            log.become_reader(output, reader)
     finally:
         os._exit(0)
 
 
-def _log(text: bytes, identifier: str) -> None:
+def _log(text: bytes, words: tuple[str, ...]) -> None:
     source, sink = os.pipe2(os.O_CLOEXEC)
     reader = os.fork()
     if reader == 0:
         os.close(sink)
-        log.become_reader(source, identifier)
+        log.become_reader(source, words)
     os.close(source)
     os.write(sink, text)
     os.close(sink)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 
 from initkit.errors import InitkitError
-from initkit.plan.process import Exec, OpenStream
+from initkit.plan.process import Exec
+from initkit.plan.streams import OpenStream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import _signal  # type: ignore[import-not-found]  # `signal` costs an `enum`
 import os
 
-from initkit.plan.process import open_flags
+from initkit.plan.streams import open_flags
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -67,6 +67,22 @@ class Execution(Unit):
     numa_policy = One[int | None]("NUMAPolicy", _late("attributes", "numa_policy"), None)
     numa_mask = One[tuple[int, ...]]("NUMAMask", _late("attributes", "numa_mask"), ())
 
+    # The standard streams
+    standard_input_text = Many("StandardInputText", _late("streams", "text"))
+    standard_input_data = Many("StandardInputData", _late("streams", "data"))
+    syslog_facility = One("SyslogFacility", _late("streams", "facility"), "daemon")
+    syslog_level = One("SyslogLevel", _late("streams", "level"), "info")
+    syslog_level_prefix = One("SyslogLevelPrefix", values.boolean, True)
+    tty_reset = One("TTYReset", values.boolean, False)
+    tty_vhangup = One("TTYVHangup", values.boolean, False)
+    tty_vt_disallocate = One("TTYVTDisallocate", values.boolean, False)
+    tty_rows = One("TTYRows", _late("streams", "cells"), 0)
+    tty_columns = One("TTYColumns", _late("streams", "cells"), 0)
+
+    # The environment
+    exec_search_path = Many("ExecSearchPath", _late("paths", "search"))
+    set_login_environment = One[bool | None]("SetLoginEnvironment", values.boolean, None)
+
     # The view of the file system
     read_write_paths = Many("ReadWritePaths", _late("paths", "marked"))
     read_only_paths = Many("ReadOnlyPaths", _late("paths", "marked"))

@@ -109,6 +109,16 @@ def preserve(text: str) -> str:
     return _degree(text, ("restart",))
 
 
+def search(text: str, expand: Callable[[str], str]) -> Iterator[str]:
+    """ExecSearchPath=: folders with colons between them.
+
+    Raises:
+        ValueError: for a path that is not absolute.
+    """
+    for word in syntax.split(text):
+        yield from (values.path(part) for part in expand(word).split(":") if part)
+
+
 def private_users(text: str) -> str:
     """PrivateUsers=: "", "yes" (root and the service's own user), "identity" or "full"."""
     return {"self": "yes"}.get(text) or _degree(text, ("identity", "full", "managed"))

@@ -407,7 +407,10 @@ class Service(Execution):
 
     def keeps_private(self, directories: str) -> bool:
         """Whether the service's directories of this kind ("state_directory") are below "private": DynamicUser=."""
-        return False
+        never = directories == "configuration_directory" or (
+            directories == "runtime_directory" and not self.runtime_directory_preserve
+        )
+        return self.dynamic_user and not never
 
     @property
     def type(self) -> str:

@@ -132,6 +132,27 @@ def _strict(text: str, position: int) -> tuple[str, int]:
     return char, end
 
 
+def unescape(text: str, *, nul: bool = False) -> bytes:
+    """The bytes that a text with C-style escapes stands for; `nul` allows for those of zero.
+
+    Raises:
+        ValueError: for an escape that systemd does not know.
+    """
+    pieces = bytearray()
+    position = 0
+    while position < len(text):
+        if text[position] != "\\":
+            pieces += octets(text[position])
+            position += 1
+        elif nul and text[position + 1 : position + 4] in ("x00", "000"):
+            pieces.append(0)
+            position += 4
+        else:
+            char, position = _strict(text, position + 1)
+            pieces += octets(char)
+    return bytes(pieces)
+
+
 def _escape(text: str, position: int) -> tuple[str, int]:
     """What the escape stands for whose backslash is before `position`, or nothing; and the position after it."""
     letter = text[position : position + 1]

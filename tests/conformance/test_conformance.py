@@ -112,6 +112,8 @@ def _systemds_end(line: str) -> tuple[str, str]:
         return name, "refused"
     if shown["Result"] == "resources":
         return name, "resources"
+    if shown["Result"] == "success" and shown["ExecMainCode"] == "1":  # a failure does not count behind "-"
+        return name, "0"
     return name, status if shown["ExecMainCode"] in ("0", "1") else str(-int(status))
 
 
