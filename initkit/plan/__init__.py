@@ -28,7 +28,7 @@ FILTERED = (
     *("RestrictAddressFamilies", "MemoryDenyWriteExecute", "RestrictRealtime", "RestrictSUIDSGID"),
     *("RestrictNamespaces", "ProtectHostname", "ProtectKernelTunables", "ProtectKernelModules", "ProtectKernelLogs"),
     *("ProtectClock", "PrivateDevices", "SystemCallArchitectures", "LockPersonality", "SystemCallLog"),
-    "SystemCallFilter",
+    *("SystemCallFilter", "DynamicUser"),
 )
 
 #: What takes capabilities away.
@@ -41,7 +41,8 @@ _ORDER: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("process", "ResetSignalMask", ()),
     ("process", "CloseDescriptors", ()),
     ("identity", "FindUser", ("User", "SetLoginEnvironment")),
-    ("identity", "FindGroups", ("User", "Group", "SupplementaryGroups")),
+    ("dynamic", "DynamicUser", ("DynamicUser",)),
+    ("identity", "FindGroups", ("User", "Group", "SupplementaryGroups", "DynamicUser")),
     ("", "streams", ()),
     ("attributes", "OomScoreAdjust", ("OOMScoreAdjust",)),
     ("properties", "CoredumpFilter", ("CoredumpFilter",)),
@@ -57,27 +58,29 @@ _ORDER: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("directories", "CacheDirectories", ("CacheDirectory",)),
     ("directories", "LogsDirectories", ("LogsDirectory",)),
     ("directories", "ConfigurationDirectories", ("ConfigurationDirectory",)),
+    ("credentials", "Credentials", ("LoadCredential", "SetCredential", "ImportCredential")),
     ("process", "Environment", ()),
     ("process", "Umask", ()),
     ("properties", "Keyring", ("KeyringMode",)),
+    ("namespaces", "OwnUsers", (*VIEW, "ProtectHostname", "PrivateUsers", "ReadOnlyDirectory")),
     ("namespaces", "Network", ("PrivateNetwork", "NetworkNamespacePath")),
     ("namespaces", "InterProcess", ("PrivateIPC", "IPCNamespacePath")),
-    ("mounts", "FileSystemView", (*VIEW, "ReadOnlyDirectory")),
+    ("mounts", "FileSystemView", (*VIEW, "ReadOnlyDirectory", "DynamicUser")),
     ("namespaces", "HostName", ("ProtectHostname",)),
-    ("identity", "ChangeGroup", ("User", "Group", "SupplementaryGroups")),
+    ("identity", "ChangeGroup", ("User", "Group", "SupplementaryGroups", "DynamicUser")),
     ("namespaces", "Users", ("PrivateUsers",)),
     ("attributes", "Limits", ("Limit",)),
     ("capabilities", "BoundingSet", _BOUNDING),
     ("capabilities", "KeepCapabilities", ("AmbientCapabilities", "SecureBits", *FILTERED)),
-    ("identity", "ChangeUser", ("User",)),
+    ("identity", "ChangeUser", ("User", "DynamicUser")),
     ("capabilities", "AmbientCapabilities", ("AmbientCapabilities",)),
     ("process", "ChangeDirectory", ()),
     ("capabilities", "SecureBits", ("SecureBits",)),
-    ("capabilities", "NoNewPrivileges", ("NoNewPrivileges",)),
+    ("capabilities", "NoNewPrivileges", ("NoNewPrivileges", "DynamicUser")),
     ("filters", "AddressFamilies", ("RestrictAddressFamilies",)),
     ("filters", "DenyWriteExecute", ("MemoryDenyWriteExecute",)),
     ("filters", "RestrictRealtime", ("RestrictRealtime",)),
-    ("filters", "RestrictSetuid", ("RestrictSUIDSGID",)),
+    ("filters", "RestrictSetuid", ("RestrictSUIDSGID", "DynamicUser")),
     ("filters", "RestrictNamespaces", ("RestrictNamespaces",)),
     ("filters", "DenyHostName", ("ProtectHostname",)),
     ("filters", "DenySysctl", ("ProtectKernelTunables",)),
@@ -93,14 +96,14 @@ _ORDER: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 
 #: Steps that a command with the prefix `+` is spared, and those that `!` spares it: systemd.service(5).
 _UNPRIVILEGED = (
-    *("FindGroups", "ChangeGroup", "ChangeUser", "NoNewPrivileges", "FileSystemView", "Limits"),
-    *("Network", "InterProcess", "HostName", "Users"),
+    *("ChangeGroup", "ChangeUser", "NoNewPrivileges", "FileSystemView", "Limits"),
+    *("OwnUsers", "Network", "InterProcess", "HostName", "Users"),
     *("AddressFamilies", "DenyWriteExecute", "RestrictRealtime", "RestrictSetuid", "RestrictNamespaces"),
     *("DenyHostName", "DenySysctl", "DenyModules", "DenyLog", "DenyClock", "DenyRawDevices", "Architectures"),
     *("LockPersonality", "SystemCallLog", "SystemCallFilter"),
     *("BoundingSet", "KeepCapabilities", "AmbientCapabilities", "SecureBits"),
 )
-_SETUID = ("FindGroups", "ChangeGroup", "ChangeUser")
+_SETUID = ("ChangeGroup", "ChangeUser")
 
 
 def before_exec(service: Service, spared: tuple[str, ...] = ()) -> tuple[Step, ...]:
@@ -173,12 +176,23 @@ def needs_parent(service: Service) -> bool:
     )
 
 
+#: What a program must not be run without.
+_REFUSED = {
+    "LoadCredentialEncrypted": "the key that it is encrypted with is systemd's",
+    "SetCredentialEncrypted": "the key that it is encrypted with is systemd's",
+    "PAMName": "a session of PAM's needs a process that stays beside the program to close it",
+}
+
+
 def verify(service: Service) -> None:
-    """Check what no step stands for: that the runner can open the sockets.
+    """Check what no step stands for: that the runner can open the sockets, and what it would be a lie to pass over.
 
     Raises:
         SettingsError: for the first that systemd alone can.
     """
+    for directive, reason in _REFUSED.items():
+        if service.has(directive):
+            raise service.assignments(directive)[-1].error(f"cannot be kept without systemd: {reason}")
     if service.sockets or service.has("Sockets"):
         from initkit.plan import sockets
 
@@ -197,7 +211,13 @@ def unkept(service: Service) -> list[str]:
 
 def leaves_something(service: Service) -> bool:
     """Whether there is something to remove when a life of the service ends."""
-    return bool(service.runtime_directory) or service.private_tmp == "yes"
+    private = service.private_tmp == "yes" or service.dynamic_user
+    return private or service.remove_ipc or bool(service.runtime_directory) or has_credentials(service)
+
+
+def has_credentials(service: Service) -> bool:
+    """Whether it is told something in secret: LoadCredential= and its kin."""
+    return any(map(service.has, ("LoadCredential", "SetCredential", "ImportCredential")))
 
 
 def has_conditions(service: Service) -> bool:

@@ -124,7 +124,8 @@ class ChangeGroup(_Groups):
     def apply(self, process: Process) -> None:
         assert process.gid is not None
         gid, groups = process.gid, process.groups
-        if (self.user or self.supplementary or self.dynamic) and sorted(set(os.getgroups()) | {os.getegid()}) != sorted({*groups, gid}):
+        changes = bool(self.user or self.supplementary) or self.dynamic
+        if changes and {*os.getgroups(), os.getegid()} != {*groups, gid}:
             os.setgroups(groups)
         if os.getresgid() != (gid, gid, gid):
             os.setresgid(gid, gid, gid)

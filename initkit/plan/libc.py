@@ -27,6 +27,7 @@ PR_SET_TIMERSLACK = 29
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_RAISE = 2
 _PR_SET_MDWE, _PR_MDWE_REFUSE_EXEC_GAIN = 65, 1
+_IPC_RMID = 0
 # inotify(7)
 _IN_CLOSE = 0x8 | 0x10
 # capget(2)
@@ -120,6 +121,14 @@ def new_session_keyring(*, shared: bool, uid: int | None) -> None:
 def tee(source: int, sink: int, most: int) -> int:
     """tee(2): copy what is in one pipe to another, and leave it where it is; how many bytes that were."""
     return _checked(_libc.tee(source, sink, ctypes.c_size_t(most), 0))
+
+
+def remove_ipc(kind: str, number: int) -> None:
+    """msgctl(2), semctl(2), shmctl(2): IPC_RMID of "msg", "sem" or "shm"."""
+    if kind == "sem":
+        _checked(_libc.semctl(number, 0, _IPC_RMID))
+    else:
+        _checked(getattr(_libc, f"{kind}ctl")(number, _IPC_RMID, None))
 
 
 def watch_closes(path: str) -> int:

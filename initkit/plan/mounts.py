@@ -24,7 +24,7 @@ _PROPAGATION = {
     "": libc.MS_SHARED, "shared": libc.MS_SHARED, "slave": libc.MS_SLAVE, "private": libc.MS_PRIVATE,
 }  # fmt: skip
 #: What may not be seen is hidden behind something without permissions: file-hierarchy(7) has systemd's in /run/systemd.
-_HIDDEN = "/run/initkit/inaccessible"
+_HIDDEN = "initkit/inaccessible"  # below %t
 #: null(4), full(4), random(4), tty(4)
 _NODES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
 _LINKS = {
@@ -58,7 +58,11 @@ class FileSystemView(Step):
         folders = {each.path: _private_folder(each.path, process) for each in self.mounts if each.kind == "private-tmp"}
         libc.unshare(libc.CLONE_NEWNS)
         libc.mount("", "/", flags=libc.MS_SLAVE | libc.MS_REC)
-        hidden = _hidden_nodes() if any(each.kind == "inaccessible" for each in self.mounts) else -1
+        hidden = (
+            _hidden_nodes(f"{process.service.runtime_root}/{_HIDDEN}")
+            if any(each.kind == "inaccessible" for each in self.mounts)
+            else -1
+        )
         made = _View(self.root, hidden)
         for mount in self.mounts:
             made.open(mount, folders.get(mount.path, mount.source))
@@ -287,18 +291,18 @@ def _touch(path: str) -> None:
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, 0o644))
 
 
-def _hidden_nodes() -> int:
+def _hidden_nodes(path: str) -> int:
     """A descriptor of the folder that holds a directory and a file without any permissions."""
-    os.makedirs(_HIDDEN, 0o755, exist_ok=True)
+    os.makedirs(path, 0o755, exist_ok=True)
     try:
-        os.mkdir(f"{_HIDDEN}/dir", 0o000)
+        os.mkdir(f"{path}/dir", 0o000)
     except FileExistsError:
         pass
     try:
-        os.close(os.open(f"{_HIDDEN}/reg", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o000))
+        os.close(os.open(f"{path}/reg", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o000))
     except FileExistsError:
         pass
-    return os.open(_HIDDEN, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 def _private_folder(path: str, process: Process) -> str:

@@ -7,7 +7,7 @@ import fcntl
 import os
 import struct
 
-from initkit.plan import libc
+from initkit.plan import libc, view
 from initkit.plan.step import Process, Step
 
 TYPE_CHECKING = False
@@ -19,6 +19,25 @@ if TYPE_CHECKING:
 # netdevice(7)
 _SIOCGIFFLAGS, _SIOCSIFFLAGS = 0x8913, 0x8914
 _IFF_UP = 1
+
+
+class OwnUsers(Step):
+    """An ordinary user's service may have namespaces of its own only below one of users, in which it is who it is."""
+
+    name = "own_users"
+    manual = "systemd.exec(5) PrivateUsers="
+    directives = ()
+    status = 217
+
+    @classmethod
+    def of(cls, service: Service) -> Self | None:
+        if not service.user:
+            return None
+        wanted = service.private_users or service.protect_hostname or service.private_network or service.private_ipc
+        return cls() if wanted or view.is_needed(service) else None
+
+    def apply(self, process: Process) -> None:
+        _become_private(f"{os.geteuid()} {os.geteuid()} 1\n", f"{os.getegid()} {os.getegid()} 1\n")
 
 
 class Network(Step):
@@ -98,7 +117,8 @@ class Users(Step):
 
     @classmethod
     def of(cls, service: Service) -> Self | None:
-        return cls(service.private_users) if service.private_users else None
+        # OwnUsers has done it for an ordinary user.
+        return cls(service.private_users) if service.private_users and not service.user else None
 
     def apply(self, process: Process) -> None:
         uid = os.geteuid() if process.uid is None else process.uid
@@ -111,8 +131,6 @@ def _map(how: str, own: int) -> str:
         return "0 0 4294967295\n"
     if how == "identity":
         return "0 0 65536\n"
-    if os.geteuid():
-        return f"{own} {own} 1\n"  # without privileges one may only map oneself
     return "0 0 1\n" + (f"{own} {own} 1\n" if own else "")
 
 

@@ -45,7 +45,7 @@ class Process:
         self.fds: tuple[int, ...] = ()  # inherited ones that the program is to have, from 3 on
         self.private_fds: tuple[int, ...] = ()  # ours, gone when the program runs
         self.file_limit: tuple[int, int] | None = None  # RLIMIT_NOFILE for it, where ours is another
-        self.uid: int | None = None  # of User=, once it has been looked up
+        self.uid: int | None = None  # of User=, once it has been looked up, or DynamicUser='s
         self.gid: int | None = None  # of Group= or of the user, and all groups
         self.groups: list[int] = []
         self.home = ""

@@ -127,8 +127,12 @@ def changes_root(service: Service) -> bool:
 def _directories(service: Service) -> Iterator[Mount]:
     """The service's own directories, which stay there whatever is mounted above them, and are its to write in."""
     for letter, directories in DIRECTORIES.items():
-        for each in getattr(service, directories):
-            path = f"{service.expand(letter)}/{each.path}"
+        root, own = service.expand(letter), getattr(service, directories)
+        if own and service.keeps_private(directories):  # others' that are there are nobody's to see
+            root = f"{root}/private"
+            yield Mount(root, "tmpfs", options=_ALMOST_EMPTY, read_only=True)
+        for each in own:
+            path = f"{root}/{each.path}"
             yield Mount(path, "bind", path, read_only=each.read_only)
 
 

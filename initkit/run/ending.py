@@ -157,4 +157,19 @@ class Ending(Waiting):
             from initkit.run import leftovers
 
             restarted = self.then == "start" or (not self.stopping and will_restart(service, self.outcome))
-            leftovers.remove(service, self.invocation, restarted=restarted)
+            leftovers.remove(service, self.invocation, self._uid(), restarted=restarted)
+        if self.user:
+            self.user.release()
+            self.user = None
+
+    def _uid(self) -> int:
+        """The number of the service's user; 0 for root, and for one that does not exist."""
+        if self.user or not self.service.account:
+            return self.user.uid if self.user else 0
+        from initkit.plan.identity import find_user
+
+        try:
+            entry = find_user(self.service.account)
+        except LookupError:
+            return 0
+        return entry.pw_uid if entry else int(self.service.account)

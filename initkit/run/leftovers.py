@@ -4,21 +4,54 @@ from __future__ import annotations
 
 import os
 
+from initkit import plan
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from initkit.settings.service import Service
 
 
-def remove(service: Service, life: str, *, restarted: bool) -> None:
-    """Remove what the life has made for itself; `restarted` says that another one follows."""
+def remove(service: Service, life: str, user: int, *, restarted: bool) -> None:
+    """Remove what the life of the `user` (0: root) has made for itself; `restarted` says that another one follows."""
     if service.private_tmp == "yes":
         from initkit.plan import view
 
         for path in view.TEMPORARY:
             _remove_tree(view.private_folder(path, life, service.unit))
+    remove_credentials(service)
+    if service.remove_ipc and user:
+        _remove_ipc(user)
     preserve = service.runtime_directory_preserve
     if preserve != "yes" and not (preserve == "restart" and restarted):
         _remove_runtime_directories(service)
+
+
+def _remove_ipc(user: int) -> None:
+    """RemoveIPC=: what the user has left of sysvipc(7), shm_overview(7) and mq_overview(7)."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            from initkit.run import ipc
+
+            ipc.remove(user)
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+
+
+def remove_credentials(service: Service) -> None:
+    """Remove the credentials of a life; of one that was killed, before the next."""
+    if not plan.has_credentials(service) or not os.path.isdir(service.expand("%d")):
+        return
+    pid = os.fork()  # a manager is to stay small: the child has what unmounts
+    if pid == 0:
+        try:
+            from initkit.plan import credentials
+
+            credentials.remove(service.expand("%d"))
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
 
 
 def _remove_runtime_directories(service: Service) -> None:

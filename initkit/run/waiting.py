@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from typing import TypeVar
 
-    from initkit.plan.step import Step
+    from initkit.plan.step import Process, Step
+    from initkit.run.dynamic import User
     from initkit.settings.command import Command
 
     T = TypeVar("T")
@@ -29,6 +30,7 @@ class Waiting(Hearing):
     happens, None when that time has come."""
 
     invocation = ""  # of this life
+    user: User | None = None  # allocated for it: DynamicUser=
 
     def lives(self) -> bool:
         """Whether the service still runs: ExitType=, and Type=forking where no process is known to be the main one."""
@@ -100,6 +102,14 @@ class Waiting(Hearing):
         if self.kin:
             self.kin.renew()
         self.invocation = self.kin.invocation if self.kin else os.urandom(16).hex()
+        if plan.has_credentials(self.service):
+            from initkit.run import leftovers
+
+            leftovers.remove_credentials(self.service)
+        if self.service.dynamic_user and self.user is None:
+            from initkit.run import dynamic
+
+            self.user = dynamic.allocate(self.service)
         if self.register:
             self.register.begin(self.invocation, alone=self.family.childless())
 
@@ -107,6 +117,11 @@ class Waiting(Hearing):
         """What a process has to do to be taken down as this."""
         register = self.register
         return (lambda: register.enrol(word)) if register else None
+
+    def _prepare(self, process: Process) -> None:
+        """In the child: the user that is allocated for this life."""
+        if self.user:
+            process.uid, process.gid = self.user.uid, self.user.gid
 
     def start(self, steps: tuple[Step, ...], variables: dict[str, str], *, main: bool = False) -> int:
         """Start a program: its pid. A `main` one is handed the service's descriptors."""
@@ -126,8 +141,10 @@ class Waiting(Hearing):
             if self.register:  # until now it was known by its $INVOCATION_ID
                 self.register.enrol(word, pid)
         else:
-            enrol = self.enrolling(word)
-            pid, report = spawn(self.service, steps, variables, output=self.output, fds=fds, enrol=enrol)
+            enrol, prepare = self.enrolling(word), self._prepare
+            pid, report = spawn(
+                self.service, steps, variables, output=self.output, fds=fds, enrol=enrol, prepare=prepare
+            )
             self.loop.watch(report, lambda: self._read_report(pid, report))
         self.handed.started()
         self._mine.add(pid)

@@ -10,6 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, ClassVar
+else:  # `typing` costs as much as starting Python
+    Any = None
 
 
 def _late(module: str, function: str) -> Callable[..., Any]:
@@ -52,6 +54,18 @@ class Namespaces(Row["int | None"]):
         return found
 
 
+class Implied(One[Any]):
+    """A value that DynamicUser= sets where the settings are silent, or say less than it does."""
+
+    def __init__(self, name: str, parse: Callable[[str], Any], default: Any, implied: Any) -> None:
+        super().__init__(name, parse, default)
+        self.implied = implied
+
+    def value(self, service: Unit) -> Any:
+        found = super().value(service)
+        return self.implied if not found and service.dynamic_user else found  # type: ignore[attr-defined]
+
+
 class Execution(Unit):
     """What a process is like when its program begins; `Service` has these rows beside its own."""
 
@@ -79,6 +93,16 @@ class Execution(Unit):
     tty_rows = One("TTYRows", _late("streams", "cells"), 0)
     tty_columns = One("TTYColumns", _late("streams", "cells"), 0)
 
+    # The user
+    dynamic_user = One("DynamicUser", values.boolean, False)
+    no_new_privileges = Implied("NoNewPrivileges", values.boolean, False, True)
+    remove_ipc = Implied("RemoveIPC", values.boolean, False, True)
+
+    # What it is told in secret
+    load_credentials = Many("LoadCredential", _late("credentials", "loaded"))
+    set_credentials = Many("SetCredential", _late("credentials", "set_to"))
+    import_credentials = Many("ImportCredential", _late("credentials", "imported"))
+
     # The environment
     exec_search_path = Many("ExecSearchPath", _late("paths", "search"))
     set_login_environment = One[bool | None]("SetLoginEnvironment", values.boolean, None)
@@ -92,7 +116,7 @@ class Execution(Unit):
     bind_paths = Many("BindPaths", _late("paths", "binds"))
     bind_read_only_paths = Many("BindReadOnlyPaths", _late("paths", "binds"))
     temporary_file_systems = Many("TemporaryFileSystem", _late("paths", "temporary"))
-    private_tmp = One("PrivateTmp", _late("paths", "private_tmp"), "")
+    private_tmp = Implied("PrivateTmp", _late("paths", "private_tmp"), "", "disconnected")
     private_devices = One("PrivateDevices", values.boolean, False)
     private_mounts = One("PrivateMounts", values.boolean, False)
     private_network = One("PrivateNetwork", values.boolean, False)
@@ -100,8 +124,8 @@ class Execution(Unit):
     private_users = One("PrivateUsers", _late("paths", "private_users"), "")
     network_namespace_path = One("NetworkNamespacePath", values.path, "", expand=True)
     ipc_namespace_path = One("IPCNamespacePath", values.path, "", expand=True)
-    protect_system = One("ProtectSystem", _late("paths", "protect_system"), "")
-    protect_home = One("ProtectHome", _late("paths", "protect_home"), "")
+    protect_system = Implied("ProtectSystem", _late("paths", "protect_system"), "", "strict")
+    protect_home = Implied("ProtectHome", _late("paths", "protect_home"), "", "read-only")
     protect_kernel_tunables = One("ProtectKernelTunables", values.boolean, False)
     protect_kernel_modules = One("ProtectKernelModules", values.boolean, False)
     protect_kernel_logs = One("ProtectKernelLogs", values.boolean, False)
@@ -124,6 +148,6 @@ class Execution(Unit):
     restrict_address_families = Many("RestrictAddressFamilies", _late("filters", "families"))
     restrict_namespaces = Namespaces("RestrictNamespaces", None)
     restrict_realtime = One("RestrictRealtime", values.boolean, False)
-    restrict_suid_sgid = One("RestrictSUIDSGID", values.boolean, False)
+    restrict_suid_sgid = Implied("RestrictSUIDSGID", values.boolean, False, True)
     lock_personality = One("LockPersonality", values.boolean, False)
     memory_deny_write_execute = One("MemoryDenyWriteExecute", values.boolean, False)

@@ -368,7 +368,6 @@ class Service(Execution):
     tty_path = One("TTYPath", values.path, "/dev/console", expand=True)
     syslog_identifier = One("SyslogIdentifier", _text, "", expand=True)
     ignore_sigpipe = One("IgnoreSIGPIPE", values.boolean, True)
-    no_new_privileges = One("NoNewPrivileges", values.boolean, False)
     runtime_directory = Directories("RuntimeDirectory")
     state_directory = Directories("StateDirectory")
     cache_directory = Directories("CacheDirectory")
