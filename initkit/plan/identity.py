@@ -61,7 +61,7 @@ class FindUser(Step):
 class _Groups(Step):
     """What a step about groups has to know."""
 
-    directives = ("Group", "SupplementaryGroups")
+    directives = ("Group", "SupplementaryGroups", "User")
     status = 216
 
     user: str = ""
