@@ -134,7 +134,7 @@ def test_journal(services: Services, namespace: tuple[list[str], Path]) -> None:
     finished = services.run(unit, "--foreground", prefix=[*prefix, "journal", str(log)])
     assert finished.returncode == 0, finished.stderr
     until(lambda: len(lines(log)) >= 9)
-    assert lines(log) == ["me", unit.name, "6", "1", "0", "0", "0", "out", "err"]
+    assert lines(log) == ["me", unit.name, "30", "1", "0", "0", "0", "out", "err"]
 
 
 @as_root
@@ -147,6 +147,21 @@ def test_syslog(services: Services, namespace: tuple[list[str], Path], restart: 
     until(lambda: len(lines(log)) >= 2, "two lines in the log", 5)
     assert [line.rpartition(": ")[2] for line in lines(log)] == ["out", "err"]
     assert all(f"{unit.stem}:" in line and line.startswith("<30>") for line in lines(log))
+
+
+@as_root
+def test_syslog_levels(services: Services, namespace: tuple[list[str], Path]) -> None:
+    """SyslogFacility=, SyslogLevel=, and what a line says of itself: sd-daemon(3)."""
+    prefix, log = namespace
+    script = services.script("echo plain; echo '<3>bad'")
+    unit = services.unit(
+        f"ExecStart={script}\nStandardOutput=journal\nSyslogIdentifier=me\nSyslogFacility=local3\nSyslogLevel=warning"
+    )
+    finished = services.run(unit, "--foreground", prefix=[*prefix, "syslog", str(log)])
+    assert finished.returncode == 0, finished.stderr
+    until(lambda: len(lines(log)) >= 2, "two lines in the log", 5)
+    found = {line.rpartition(": ")[2]: line.partition(">")[0] for line in lines(log)}
+    assert found == {"plain": f"<{19 << 3 | 4}", "bad": f"<{19 << 3 | 3}"}
 
 
 @as_root
@@ -198,7 +213,7 @@ FAILURES = {
     "StandardInput=file:/no/such": (208, "No such file or directory"),
     "StandardOutput=append:/no/such/log": (209, "No such file or directory"),
     "StandardError=file:/no/such/log": (222, "No such file or directory"),
-    "StandardInput=socket": (208, "systemd"),
+    "StandardInput=socket": (208, "no socket was passed on"),
     "RootDirectory=/no/such": (226, "No such file or directory"),
     "SupplementaryGroups=nosuchgroup": (216, "no group"),
     "Group=nosuchgroup": (216, "no group"),
