@@ -22,7 +22,7 @@ description = "x"
 exec_start = ["/bin/true"]
 user = "daemon"
 restart = "always"
-private_tmp = true
+mount_images = "/srv/image:/srv"
 nice = ""
 
 [sysv]
@@ -54,14 +54,14 @@ def test_every_setting_and_every_init(settings: None, initkit: Run) -> None:
     found = matrix(ran.stdout)
     assert found.pop("SETTING") == [name.upper() for name in inits.names()]
     assert list(found) == [
-        *("Description", "ExecStart", "User", "Restart", "PrivateTmp", "SettleSec"),
+        *("Description", "ExecStart", "User", "Restart", "MountImages", "SettleSec"),
         *("Socket.Description", "Socket.ListenStream"),
     ]
     systemd, sysv = (inits.names().index(name) for name in ("systemd", "sysv"))
     assert found["User"][systemd] == "native"
     assert found["User"][sysv] == "script"
     assert found["Restart"][sysv] == "runner"
-    assert found["PrivateTmp"][sysv] == "none"
+    assert found["MountImages"][sysv] == "none"
     assert "\x1b" not in ran.stdout
     assert "`initkit run` does it" in ran.stdout
 
@@ -70,7 +70,7 @@ def test_below_it_the_reasons(settings: None, initkit: Run) -> None:
     text = initkit("explain", "app", "--init", "sysv").stdout
     assert "SYSTEMD" not in text
     reasons = text.partition("\nsysv:\n")[2].splitlines()
-    assert any(line.split()[:2] == ["PrivateTmp", "none"] and len(line.split()) > 2 for line in reasons)
+    assert any(line.split()[:2] == ["MountImages", "none"] and len(line.split()) > 2 for line in reasons)
 
 
 def test_it_has_colours_on_a_terminal(tmp_path: Path, settings: None, environment: dict[str, str]) -> None:
@@ -86,7 +86,7 @@ def test_it_has_colours_on_a_terminal(tmp_path: Path, settings: None, environmen
 def test_as_json(settings: None, initkit: Run) -> None:
     found = json.loads(initkit("explain", "app", "--json").stdout)
     assert found["name"] == "app"
-    assert found["settings"]["PrivateTmp"]["sysv"]["how"] == "none"
+    assert found["settings"]["MountImages"]["sysv"]["how"] == "none"
     assert found["settings"]["User"]["systemd"] == {"how": "native", "reason": "systemd.exec(5)"}
 
 
