@@ -82,6 +82,7 @@ def test_user(services: Services) -> None:
     assert found.gids == (www.pw_gid,) * 4
     assert found.groups == set(os.getgrouplist("www-data", www.pw_gid))
     wanted = {"USER": "www-data", "LOGNAME": "www-data", "HOME": www.pw_dir, "PATH": PATH}  # its shell is nologin
+    assert len(found.environment.pop("INVOCATION_ID")) == 32
     assert found.environment == wanted
 
 
