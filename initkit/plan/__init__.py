@@ -34,9 +34,18 @@ FILTERED = (
 #: What takes capabilities away.
 _BOUNDING = ("CapabilityBoundingSet", "PrivateDevices", "ProtectKernelModules", "ProtectKernelLogs", "ProtectClock")
 
+#: What a control group has to be there for, which somebody removes.
+RESOURCES = (
+    *("MemoryMin", "MemoryLow", "MemoryHigh", "MemoryMax", "MemorySwapMax", "MemoryZSwapMax", "MemoryZSwapWriteback"),
+    *("CPUWeight", "CPUQuota", "CPUQuotaPeriodSec", "TasksMax", "IOWeight", "IODeviceWeight"),
+    *("IODeviceLatencyTargetSec", "IOReadBandwidthMax", "IOWriteBandwidthMax", "IOReadIOPSMax", "IOWriteIOPSMax"),
+    *("AllowedCPUs", "AllowedMemoryNodes", "OOMPolicy", "Delegate", "DelegateSubgroup", "Slice"),
+)
+
 #: The steps of a program's start, in systemd's order. A step with directives is only there when the settings set one of
 #: them, and only then is its module imported.
 _ORDER: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("resources", "ControlGroup", RESOURCES),
     ("process", "ResetSignals", ()),
     ("process", "ResetSignalMask", ()),
     ("process", "CloseDescriptors", ()),
@@ -159,6 +168,8 @@ PARENTAL = (
     *("ExecCondition", "ExecStartPre", "ExecStartPost", "ExecStop", "ExecStopPost"),
     *("WatchdogSec", "RuntimeMaxSec", "RestartForceExitStatus", "ControlGroup"),
     *("SuccessActionExitStatus", "FailureActionExitStatus", "LogCommand", "LogFile"),
+    *RESOURCES[:-4],
+    "Delegate",
 )
 
 
@@ -171,6 +182,7 @@ def needs_parent(service: Service) -> bool:
         or (service.exit_type, service.stop_failure_mode) != ("main", "terminate")
         or bool(service.sockets)
         or service.fd_store_max > 0
+        or service.oom_policy_set in ("stop", "kill")
         or any(service.has(directive) for directive in PARENTAL)
         or leaves_something(service)
     )
@@ -218,6 +230,11 @@ def leaves_something(service: Service) -> bool:
 def has_credentials(service: Service) -> bool:
     """Whether it is told something in secret: LoadCredential= and its kin."""
     return any(map(service.has, ("LoadCredential", "SetCredential", "ImportCredential")))
+
+
+def wants_group(service: Service) -> bool:
+    """Whether the settings ask something of the service's control group."""
+    return any(service.has(each) for each in RESOURCES)
 
 
 def has_conditions(service: Service) -> bool:

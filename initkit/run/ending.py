@@ -42,17 +42,27 @@ class Ending(Waiting):
             yield from self._kill(service.stop_failure_mode if late else _TERMINATE, service.kill_signal)
         self._clean_up()
 
+    def clear(self) -> Part[None]:
+        """Stop what is in the control group already: a manager that was killed has left it."""
+        left = self.group.members() if self.group else []
+        if left and self.service.kill_mode in ("control-group", "mixed"):
+            self.report("note", f"{self.service.name}: {listed(left)} left over from before: stopped")
+            yield from self._kill(_TERMINATE, self.service.kill_signal)
+            self.limit(self.service.start_timeout)
+
     def _first(self) -> Part[str]:
         """What comes before the signals. Returns which one is the first, in TimeoutStopFailureMode='s words."""
         service, outcome = self.service, self.outcome
         if outcome.result == "watchdog":
             return _ABORT
+        if outcome.result == "oom-kill" and service.oom_policy == "kill":
+            return _KILL
         if outcome.result == "timeout" and not self.ready:
             return service.start_failure_mode
         if self.said_stopping and self.ready:  # as if the signal had been sent
             yield from self.until_gone(self._main_gone)
             return _TERMINATE if self._main_gone() else self._late(service.stop_timeout)
-        if self.ready and (outcome.clean or outcome.result == "timeout"):  # RuntimeMaxSec=
+        if self.ready and (outcome.clean or outcome.result in ("timeout", "oom-kill")):  # RuntimeMaxSec=, OOMPolicy=
             late = yield from self._overrun(service.exec_stop)
             return service.stop_failure_mode if late else _TERMINATE
         return _TERMINATE

@@ -15,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from initkit.run.cgroup import Group
     from initkit.run.family import Family
     from initkit.run.identity import Stat
     from initkit.run.kin import Kin
@@ -43,6 +44,7 @@ class Hearing:
         passed: tuple[tuple[int, str], ...] = (),
         hangup: str = "ignore",
         kin: Kin | None = None,
+        home: str = "",
     ) -> None:
         self.service, self.loop, self.report, self.output, self.hangup = service, loop, report, output, hangup
         self.handed = Handed(service, loop, lambda text: report("note", f"{service.name}: {text}"), passed)
@@ -61,6 +63,8 @@ class Hearing:
         self.reload_fault = ""  # why the last one failed
         self.reloading_since = -1  # MONOTONIC_USEC= of the last RELOADING=1
         self.deadline = INFINITY  # of what is going on
+        self.home = home  # the control group that the service's own is made below, where there can be one
+        self.group: Group | None = None
         self.begin()
         self.exits: dict[int, int] = {}  # wait statuses of the programs started here
         self.notify: NotifySocket | None = None
@@ -73,6 +77,7 @@ class Hearing:
         self.said_ready = self.said_stopping = False
         self.reloading = False  # whether it has said RELOADING=1, and not READY=1 since
         self.status_text, self.errno = "", 0
+        self._casualties = self.group.casualties() if self.group else 0
         self.access = self.service.notify_access
         self.interval = self.service.watchdog  # seconds, that signs of life may be apart
         self.unguard()
@@ -152,6 +157,19 @@ class Hearing:
                 self.exits[event.number] = event.status
         elif event.kind == "signal":
             self._signalled(event.number)
+        elif event.kind == "oom":
+            self._bereaved()
+
+    def starved(self) -> bool:
+        """Whether a process of this life has been killed for want of memory, and OOMPolicy= does not go on."""
+        if not self.group or self.service.oom_policy == "continue":
+            return False
+        return self.group.casualties() > self._casualties
+
+    def _bereaved(self) -> None:
+        self.report("note", f"{self.service.name}: a process has been killed for want of memory")
+        if self.starved() and not self.outcome.result:
+            self.outcome = Outcome("oom-kill")
 
     def _signalled(self, number: int) -> None:
         if number in STOP:

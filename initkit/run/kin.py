@@ -1,9 +1,9 @@
 """Which of a manager's descendants belong to which of its services.
 
 Every child of the manager's has an owner. Those it has started are known; an orphan that it has adopted is known by the
-session that was made for its service, or by $INVOCATION_ID (systemd.exec(5)), which it has inherited; and whoever was
-seen below another process of a service stays known. All others are below one of these children: a service without a
-child of the manager's has no process.
+session that was made for its service, by its control group, or by $INVOCATION_ID (systemd.exec(5)), which it has
+inherited; and whoever was seen below another process of a service stays known. All others are below one of these
+children: a service without a child of the manager's has no process, but in its control group.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ class Roll:
         self.owners: dict[int, Kin] = {}
         self.invocations: dict[str, Kin] = {}
         self.sessions: dict[int, Kin] = {}
+        self.groups: dict[str, Kin] = {}  # by the path of a control group
         self.noted: dict[tuple[int, int], Kin] = {}  # by pid and start time
         self.heir: Kin | None = None  # whose are the orphans that are nobody's
 
@@ -40,7 +41,19 @@ class Roll:
 
     def _owner(self, process: Stat) -> Kin | None:
         known = self.noted.get((process.pid, process.start)) or self.sessions.get(process.session)
+        if known is None and self.groups:
+            known = self._of_group(process.pid)
         return known or self.invocations.get(identity.invocation(process.pid)) or self.heir
+
+    def _of_group(self, pid: int) -> Kin | None:
+        from initkit.run import cgroup
+
+        path = cgroup.of_process(pid)
+        while path.strip("/"):
+            if path in self.groups:
+                return self.groups[path]
+            path = os.path.dirname(path)
+        return None
 
     def strays(self) -> list[Stat]:
         """The children that are nobody's."""

@@ -57,6 +57,7 @@ class Life(Ending):
         try:
             return self.loop.run(self._lives(), self.kin)
         finally:
+            self.part()
             self.handed.rest()
             if self.notify:
                 self.notify.close()
@@ -99,6 +100,8 @@ class Life(Ending):
             if not self.ending:
                 self.dormant, self.status_text = False, ""
                 self.enter("activating", self.service.start_timeout)
+                if self.join():
+                    yield from self.clear()
                 yield from self._start()
             if self.ready:
                 self.enter("reloading" if self.reloading else "active")
@@ -112,6 +115,7 @@ class Life(Ending):
             if self.stopping and (yield from self._again()):
                 continue
             if self.stopping or not (restarts or self._may_sleep()):
+                self.part()
                 return self._exit_status()
 
     def _exit_status(self) -> int:
@@ -374,6 +378,7 @@ class Life(Ending):
         self.deadline = INFINITY
         self.dormant = self.service.on_demand and self.then == "wait"  # a restart starts it at once
         if self.then == "wait":
+            self.part()
             self.rest()
         while self.then == "wait":
             self.handle((yield INFINITY))

@@ -24,7 +24,8 @@ _LONGEST = 2**31 - 1  # milliseconds: poll(2) takes an int
 
 
 class Event(Record):
-    """Something that happened: "exit" (pid, wait status), "signal" (number), "notify", "exec" (pid), "control", "wake".
+    """Something that happened: "exit" (pid, wait status), "signal" (number), "notify", "exec" (pid), "control",
+    "wake", "oom".
 
     It is for the task that is called `to`, for all of them where that is None.
     """

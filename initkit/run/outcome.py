@@ -22,6 +22,7 @@ _CAUSES = {
     "timeout": "took too long",
     "watchdog": "gave no sign of life in time",
     "protocol": "",
+    "oom-kill": "a process was killed for want of memory",
     "condition": "",
     "assert": "",
 }
@@ -30,11 +31,11 @@ _CAUSES = {
 _RESTARTED_AFTER = {
     "no": (),
     "on-success": ("success",),
-    "on-failure": ("exit-code", "signal", "core-dump", "timeout", "watchdog", "protocol"),
-    "on-abnormal": ("signal", "core-dump", "timeout", "watchdog", "protocol"),
+    "on-failure": ("exit-code", "signal", "core-dump", "timeout", "watchdog", "protocol", "oom-kill"),
+    "on-abnormal": ("signal", "core-dump", "timeout", "watchdog", "protocol", "oom-kill"),
     "on-abort": ("signal", "core-dump"),
     "on-watchdog": ("watchdog",),
-    "always": ("success", "exit-code", "signal", "core-dump", "timeout", "watchdog", "protocol"),
+    "always": ("success", "exit-code", "signal", "core-dump", "timeout", "watchdog", "protocol", "oom-kill"),
 }
 
 

@@ -46,20 +46,19 @@ def failure(step: Step, process: Process, fault: Exception) -> StepError:
     status = step.status_of_fd if isinstance(step, OpenStream) else step.status
     said = os.strerror(fault.errno) if isinstance(fault, OSError) and fault.errno else str(fault)
     about = f"{os.fsdecode(fault.filename)}: " if isinstance(fault, OSError) and fault.filename else ""
-    entry = _asked_for(step, process.service)
+    entry = _asked_for(step, process.service, getattr(fault, "directives", step.directives))
     if entry:
         return StepError(str(entry.error(f"{about}{said}")), status=status)
     return StepError(f"{process.service.path}: {step.name}: {about}{said}", status=status)
 
 
-def _asked_for(step: Step, service: Service) -> Entry | None:
+def _asked_for(step: Step, service: Service, directives: tuple[str, ...]) -> Entry | None:
     """The assignment behind a step."""
     if isinstance(step, Exec):
         path = step.command.path
         programs = (each for each in service.entries if each.key.startswith("Exec") or each.key == "LogCommand")
         return next((each for each in programs if path in each.value), None)
-    directives = (STREAMS[step.fd],) if isinstance(step, OpenStream) else step.directives
-    for directive in directives:
+    for directive in (STREAMS[step.fd],) if isinstance(step, OpenStream) else directives:
         entries = [each for each in service.assignments(directive) if each.value]
         if entries:
             return entries[-1]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from initkit.plan.step import Process, Step
+    from initkit.run.cgroup import Group
 
 
 class _Start:
@@ -74,17 +75,21 @@ class _Start:
         self.arguments = step.arguments(self.process)
         return True
 
-    def run(self) -> int:
-        """Start it: its pid. What the program inherits is this process's for as long."""
+    def run(self, group: Group | None) -> int:
+        """Start it: its pid. What the program inherits is this process's for as long, its control group too."""
         here = os.open(".", os.O_PATH | os.O_CLOEXEC)
         before = os.umask(self.umask)
         limit = _limit(self.process.file_limit)
         try:
             os.chdir(self.directory)
+            if group:
+                group.enter()
             return os.posix_spawn(
                 *self.arguments, file_actions=self.actions, setsid=True, setsigmask=(), setsigdef=self.defaults
             )
         finally:
+            if group:
+                group.leave()
             _limit(limit)
             os.umask(before)
             os.fchdir(here)
@@ -115,14 +120,15 @@ _SAID: dict[str, Callable[[_Start, Any], bool]] = {
 }
 
 
-def quickspawn(steps: Iterable[Step], process: Process) -> int:
-    """The pid of the program, in a session of its own; 0 when it is to be started another way."""
+def quickspawn(steps: Iterable[Step], process: Process, group: Group | None = None) -> int:
+    """The pid of the program, in a session and in the control group of its own; 0 when it is to be started another
+    way."""
     steps = tuple(steps)
     if not all(step.name in _SAID for step in steps):
         return 0
     start = _Start(process)
     try:
-        return start.run() if all(_SAID[step.name](start, step) for step in steps) else 0
+        return start.run(group) if all(_SAID[step.name](start, step) for step in steps) else 0
     except (OSError, LookupError, ValueError, NotImplementedError):
         return 0  # a fork will tell
 

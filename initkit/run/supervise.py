@@ -6,7 +6,7 @@ import _signal  # type: ignore[import-not-found]  # `signal` costs an `enum`
 import sys
 
 from initkit.errors import InitkitError
-from initkit.run import claim, control, detect
+from initkit.run import cgroup, claim, control, detect
 from initkit.run.hearing import STOP
 from initkit.run.life import Life, kind_of
 from initkit.run.loop import Loop
@@ -66,7 +66,9 @@ def supervise(
         kin = _kin(service)
         signals = (*STOP, _signal.SIGHUP, _signal.SIGUSR1, _signal.SIGUSR2, _signal.SIGQUIT)
         loop = Loop(signals, kin.roll.owners if kin else None)
-        life = kind_of(service)(service, loop, report, output=output, passed=passed, hangup=hangup, kin=kin)
+        life = kind_of(service)(
+            service, loop, report, output=output, passed=passed, hangup=hangup, kin=kin, home=cgroup.own()
+        )
         life.register = register
         server = _listen(life)
         try:

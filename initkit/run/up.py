@@ -8,7 +8,7 @@ import os
 from initkit import plan
 from initkit.errors import InitkitError
 from initkit.plan import order
-from initkit.run import claim, control, descriptors, detect, family
+from initkit.run import cgroup, claim, control, descriptors, detect, family
 from initkit.run.aliases import Aliases
 from initkit.run.fleet import Fleet
 from initkit.run.hearing import STOP
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 
 _OVER = ("inactive", "failed", "auto-restart")
-#: Descriptors: two ends of a pipe, a socket, a lock, a register and a report for each service; clients and what else
-#: there is.
-_EACH, _ALL = 6, 160
+#: Descriptors: two ends of a pipe, a socket, a lock, a register, a report, a control group and its events for each
+#: service; clients and what else there is.
+_EACH, _ALL = 8, 160
 
 
 def up(services: Sequence[Service], name: str) -> int:
@@ -71,8 +71,11 @@ def _up(services: Sequence[Service], ordered: order.Order, name: str) -> int:
         output.say(each)
     hangup = "stop" if detect.surroundings().who == detect.TERMINAL else "forward"
     sources = {each.name: output.source(before[each.name]) for each in services}
+    home = cgroup.own()
     lives = {
-        each.name: kind_of(each)(each, loop, report, output=sources[each.name].sink, hangup="forward", kin=Kin(roll))
+        each.name: kind_of(each)(
+            each, loop, report, output=sources[each.name].sink, hangup="forward", kin=Kin(roll), home=home
+        )
         for each in services
     }
     registers = _registers(services, lives, f"{services[0].runtime_root}/initkit/{name}.sock", output.say)

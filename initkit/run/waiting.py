@@ -6,6 +6,7 @@ import os
 import time
 
 from initkit import plan
+from initkit.run import family
 from initkit.run.hearing import Hearing
 from initkit.run.loop import INFINITY, Event
 from initkit.run.outcome import Outcome, result_of
@@ -119,9 +120,12 @@ class Waiting(Hearing):
         return (lambda: register.enrol(word)) if register else None
 
     def _prepare(self, process: Process) -> None:
-        """In the child: the user that is allocated for this life."""
+        """In the child: the user that is allocated for this life; then the service's control group."""
         if self.user:
             process.uid, process.gid = self.user.uid, self.user.gid
+        if self.group:
+            process.group = self.group.path
+            self.group.enter()
 
     def start(self, steps: tuple[Step, ...], variables: dict[str, str], *, main: bool = False) -> int:
         """Start a program: its pid. A `main` one is handed the service's descriptors."""
@@ -135,7 +139,7 @@ class Waiting(Hearing):
         fds = self.handed.fds() if main else None
         pid = 0
         if not fds and "WATCHDOG_USEC" not in variables:  # of which the program is told with its own pid
-            pid = quickspawn(steps, blank(self.service, variables, self.output))
+            pid = quickspawn(steps, blank(self.service, variables, self.output), self.group)
         if pid:
             self._failures[pid] = ""
             if self.register:  # until now it was known by its $INVOCATION_ID
@@ -151,6 +155,34 @@ class Waiting(Hearing):
         if self.kin:
             self.kin.born(pid)
         return pid
+
+    def join(self) -> bool:
+        """Have a control group for the service where there can be one; whether it is a new one for this manager."""
+        if self.group or not self.home:
+            return False
+        from initkit.run import cgroup
+
+        try:
+            self.group = cgroup.Group(self.home, self.service)
+        except OSError as fault:
+            said = "another manager has it" if isinstance(fault, BlockingIOError) else fault.strerror
+            self.report("note", f"{self.service.name}: no control group of its own: {said}")
+            self.home = ""
+            return False
+        self.family = cgroup.Grouped(self.family, self.group, self.loop, lambda: (Event("wake", to=self.kin),))
+        self.group.mourn(self.loop, lambda: (Event("oom", to=self.kin),))
+        if self.kin:
+            self.kin.roll.groups[self.group.inner] = self.kin
+        return True
+
+    def part(self) -> None:
+        """Give the control group up: nothing is to be started in it any more."""
+        if self.group:
+            if self.kin:
+                self.kin.roll.groups.pop(self.group.inner, None)
+            self.family = self.kin or family
+            self.group.remove(self.loop)
+            self.group = None
 
     def _read_report(self, pid: int, report: int) -> tuple[Event, ...]:
         self._failures[pid] = os.read(report, 4096).decode(errors="replace")
@@ -172,4 +204,5 @@ class Waiting(Hearing):
     def ended(self) -> None:
         """The main process is dead: take down how."""
         status = self.exits[self.main]
-        self.outcome = Outcome(result_of(self.service, status), status)
+        starved = self.starved() and os.WIFSIGNALED(status)
+        self.outcome = Outcome("oom-kill" if starved else result_of(self.service, status), status)

@@ -14,7 +14,7 @@ else:  # `typing` costs as much as starting Python
     Any = None
 
 
-def _late(module: str, function: str) -> Callable[..., Any]:
+def late(module: str, function: str) -> Callable[..., Any]:
     """A parser of a module that is imported with the first value."""
 
     def parse(*arguments: Any) -> Any:
@@ -33,7 +33,7 @@ class Merged(Row["int | None"]):
 
     def __init__(self, name: str, module: str, function: str, first: int) -> None:
         super().__init__(name, None)
-        self.parse, self.first = _late(module, function), first
+        self.parse, self.first = late(module, function), first
 
     def add(self, so_far: int | None, text: str, expand: Callable[[str], str]) -> int:
         before = self.first if so_far is None else so_far
@@ -50,7 +50,7 @@ class Namespaces(Row["int | None"]):
     """RestrictNamespaces=: the namespaces that may be made. None: nothing is said."""
 
     def add(self, so_far: int | None, text: str, expand: Callable[[str], str]) -> int:
-        found: int = _late("filters", "namespaces")(so_far, text)
+        found: int = late("filters", "namespaces")(so_far, text)
         return found
 
 
@@ -73,25 +73,25 @@ class Execution(Unit):
 
     capability_bounding_set = Merged("CapabilityBoundingSet", "capabilities", "bits", -1)
     ambient_capabilities = Merged("AmbientCapabilities", "capabilities", "bits", 0)
-    secure_bits = Many("SecureBits", _late("capabilities", "secure_bits"))
+    secure_bits = Many("SecureBits", late("capabilities", "secure_bits"))
     timer_slack = One[int | None]("TimerSlackNSec", values.nanoseconds, None)
-    personality = One("Personality", _late("attributes", "architecture"), "")
-    coredump_filter = One[int | None]("CoredumpFilter", _late("attributes", "coredump_filter"), None)
+    personality = One("Personality", late("attributes", "architecture"), "")
+    coredump_filter = One[int | None]("CoredumpFilter", late("attributes", "coredump_filter"), None)
     keyring_mode = One("KeyringMode", directives.keyring_mode, "")
-    numa_policy = One[int | None]("NUMAPolicy", _late("attributes", "numa_policy"), None)
-    numa_mask = One[tuple[int, ...]]("NUMAMask", _late("attributes", "numa_mask"), ())
+    numa_policy = One[int | None]("NUMAPolicy", late("attributes", "numa_policy"), None)
+    numa_mask = One[tuple[int, ...]]("NUMAMask", late("attributes", "numa_mask"), ())
 
     # The standard streams
-    standard_input_text = Many("StandardInputText", _late("streams", "text"))
-    standard_input_data = Many("StandardInputData", _late("streams", "data"))
-    syslog_facility = One("SyslogFacility", _late("streams", "facility"), "daemon")
-    syslog_level = One("SyslogLevel", _late("streams", "level"), "info")
+    standard_input_text = Many("StandardInputText", late("streams", "text"))
+    standard_input_data = Many("StandardInputData", late("streams", "data"))
+    syslog_facility = One("SyslogFacility", late("streams", "facility"), "daemon")
+    syslog_level = One("SyslogLevel", late("streams", "level"), "info")
     syslog_level_prefix = One("SyslogLevelPrefix", values.boolean, True)
     tty_reset = One("TTYReset", values.boolean, False)
     tty_vhangup = One("TTYVHangup", values.boolean, False)
     tty_vt_disallocate = One("TTYVTDisallocate", values.boolean, False)
-    tty_rows = One("TTYRows", _late("streams", "cells"), 0)
-    tty_columns = One("TTYColumns", _late("streams", "cells"), 0)
+    tty_rows = One("TTYRows", late("streams", "cells"), 0)
+    tty_columns = One("TTYColumns", late("streams", "cells"), 0)
 
     # The user
     dynamic_user = One("DynamicUser", values.boolean, False)
@@ -99,53 +99,53 @@ class Execution(Unit):
     remove_ipc = Implied("RemoveIPC", values.boolean, False, True)
 
     # What it is told in secret
-    load_credentials = Many("LoadCredential", _late("credentials", "loaded"))
-    set_credentials = Many("SetCredential", _late("credentials", "set_to"))
-    import_credentials = Many("ImportCredential", _late("credentials", "imported"))
+    load_credentials = Many("LoadCredential", late("credentials", "loaded"))
+    set_credentials = Many("SetCredential", late("credentials", "set_to"))
+    import_credentials = Many("ImportCredential", late("credentials", "imported"))
 
     # The environment
-    exec_search_path = Many("ExecSearchPath", _late("paths", "search"))
+    exec_search_path = Many("ExecSearchPath", late("paths", "search"))
     set_login_environment = One[bool | None]("SetLoginEnvironment", values.boolean, None)
 
     # The view of the file system
-    read_write_paths = Many("ReadWritePaths", _late("paths", "marked"))
-    read_only_paths = Many("ReadOnlyPaths", _late("paths", "marked"))
-    inaccessible_paths = Many("InaccessiblePaths", _late("paths", "marked"))
-    exec_paths = Many("ExecPaths", _late("paths", "marked"))
-    no_exec_paths = Many("NoExecPaths", _late("paths", "marked"))
-    bind_paths = Many("BindPaths", _late("paths", "binds"))
-    bind_read_only_paths = Many("BindReadOnlyPaths", _late("paths", "binds"))
-    temporary_file_systems = Many("TemporaryFileSystem", _late("paths", "temporary"))
-    private_tmp = Implied("PrivateTmp", _late("paths", "private_tmp"), "", "disconnected")
+    read_write_paths = Many("ReadWritePaths", late("paths", "marked"))
+    read_only_paths = Many("ReadOnlyPaths", late("paths", "marked"))
+    inaccessible_paths = Many("InaccessiblePaths", late("paths", "marked"))
+    exec_paths = Many("ExecPaths", late("paths", "marked"))
+    no_exec_paths = Many("NoExecPaths", late("paths", "marked"))
+    bind_paths = Many("BindPaths", late("paths", "binds"))
+    bind_read_only_paths = Many("BindReadOnlyPaths", late("paths", "binds"))
+    temporary_file_systems = Many("TemporaryFileSystem", late("paths", "temporary"))
+    private_tmp = Implied("PrivateTmp", late("paths", "private_tmp"), "", "disconnected")
     private_devices = One("PrivateDevices", values.boolean, False)
     private_mounts = One("PrivateMounts", values.boolean, False)
     private_network = One("PrivateNetwork", values.boolean, False)
     private_ipc = One("PrivateIPC", values.boolean, False)
-    private_users = One("PrivateUsers", _late("paths", "private_users"), "")
+    private_users = One("PrivateUsers", late("paths", "private_users"), "")
     network_namespace_path = One("NetworkNamespacePath", values.path, "", expand=True)
     ipc_namespace_path = One("IPCNamespacePath", values.path, "", expand=True)
-    protect_system = Implied("ProtectSystem", _late("paths", "protect_system"), "", "strict")
-    protect_home = Implied("ProtectHome", _late("paths", "protect_home"), "", "read-only")
+    protect_system = Implied("ProtectSystem", late("paths", "protect_system"), "", "strict")
+    protect_home = Implied("ProtectHome", late("paths", "protect_home"), "", "read-only")
     protect_kernel_tunables = One("ProtectKernelTunables", values.boolean, False)
     protect_kernel_modules = One("ProtectKernelModules", values.boolean, False)
     protect_kernel_logs = One("ProtectKernelLogs", values.boolean, False)
-    protect_control_groups = One("ProtectControlGroups", _late("paths", "protect_control_groups"), "")
+    protect_control_groups = One("ProtectControlGroups", late("paths", "protect_control_groups"), "")
     protect_clock = One("ProtectClock", values.boolean, False)
-    protect_hostname = One("ProtectHostname", _late("paths", "host_name"), "")
+    protect_hostname = One("ProtectHostname", late("paths", "host_name"), "")
     protect_proc = One("ProtectProc", directives.protect_proc, "default")
     proc_subset = One("ProcSubset", directives.proc_subset, "all")
-    mount_flags = One("MountFlags", _late("paths", "mount_flags"), "")
+    mount_flags = One("MountFlags", late("paths", "mount_flags"), "")
     mount_api_vfs = One[bool | None]("MountAPIVFS", values.boolean, None)
 
     # What it leaves
-    runtime_directory_preserve = One("RuntimeDirectoryPreserve", _late("paths", "preserve"), "")
+    runtime_directory_preserve = One("RuntimeDirectoryPreserve", late("paths", "preserve"), "")
 
     # What it may ask of the kernel
-    system_call_filter = Many("SystemCallFilter", _late("filters", "calls"))
-    system_call_log = Many("SystemCallLog", _late("filters", "calls"))
-    system_call_error = One("SystemCallErrorNumber", _late("filters", "error_number"), 0)
-    system_call_architectures = Many("SystemCallArchitectures", _late("filters", "architectures"))
-    restrict_address_families = Many("RestrictAddressFamilies", _late("filters", "families"))
+    system_call_filter = Many("SystemCallFilter", late("filters", "calls"))
+    system_call_log = Many("SystemCallLog", late("filters", "calls"))
+    system_call_error = One("SystemCallErrorNumber", late("filters", "error_number"), 0)
+    system_call_architectures = Many("SystemCallArchitectures", late("filters", "architectures"))
+    restrict_address_families = Many("RestrictAddressFamilies", late("filters", "families"))
     restrict_namespaces = Namespaces("RestrictNamespaces", None)
     restrict_realtime = One("RestrictRealtime", values.boolean, False)
     restrict_suid_sgid = Implied("RestrictSUIDSGID", values.boolean, False, True)

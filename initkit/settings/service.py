@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from initkit.errors import SettingsError
 from initkit.settings import command, directives, syntax, values
-from initkit.settings.execution import Execution
 from initkit.settings.record import Record
+from initkit.settings.resources import Resources
 from initkit.settings.rows import Many, One, Row
 from initkit.settings.unit import parsed
 
@@ -257,7 +257,7 @@ def _uid(text: str) -> int:
     return int(values.user(text))
 
 
-class Service(Execution):
+class Service(Resources):
     """One service's settings.
 
     Every attribute below is a row: the directive's value, typed, with specifiers expanded and systemd's default where
@@ -415,6 +415,11 @@ class Service(Execution):
     def type(self) -> str:
         """Type=, with systemd's default: oneshot when there is no ExecStart=, else simple."""
         return self.type_set or ("simple" if self.exec_start or self.callable else "oneshot")
+
+    @property
+    def oom_policy(self) -> str:
+        """OOMPolicy=, with systemd's default: continue where the control group is handed over, else stop."""
+        return self.oom_policy_set or ("stop" if self.delegate is None else "continue")
 
     @property
     def environment(self) -> dict[str, str]:

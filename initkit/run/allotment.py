@@ -1,0 +1,100 @@
+"""What a service's control group needs before anybody is in it: controllers, and who may change it."""
+
+from __future__ import annotations
+
+import os
+
+from initkit.run import identity
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from initkit.settings.service import Service
+
+_FILES = ("cgroup.procs", "cgroup.threads", "cgroup.subtree_control", "memory.oom.group", "memory.reclaim")
+
+
+def prepare(service: Service, home: str, top: str, path: str) -> None:
+    """Hand the controllers that the service asks for down to its group, as far as they are there, and hand the group
+    itself over where Delegate= says so.
+
+    What is missing in the end is for the step to tell that needs it.
+
+    Raises:
+        OSError: when the group cannot be handed over.
+    """
+    from initkit.plan import resources
+
+    wanted = resources.controllers(service)
+    if service.oom_policy != "continue":
+        wanted = (*wanted, "memory")  # so that a kill for want of memory is told
+    if wanted:
+        _enable(dict.fromkeys(wanted), home, top, path)
+    if service.delegate is not None:
+        _hand_over(service, path)
+
+
+def _enable(wanted: Iterable[str], home: str, top: str, path: str) -> None:
+    """Have each group above the service's hand them on."""
+    folder = home
+    for part in ["", *os.path.relpath(path, home).split("/")[:-1]]:
+        folder = f"{folder}/{part}" if part else folder
+        there = identity.read(f"{folder}/cgroup.controllers").split()
+        missing = [each for each in wanted if each in there and each not in _handed_on(folder)]
+        refused = [each for each in missing if not _hand_on(folder, each)]
+        if refused and folder == home and _step_aside(top):
+            for each in refused:
+                _hand_on(folder, each)
+
+
+def _handed_on(folder: str) -> list[str]:
+    return identity.read(f"{folder}/cgroup.subtree_control").split()
+
+
+def _hand_on(folder: str, controller: str) -> bool:
+    try:
+        _write(f"{folder}/cgroup.subtree_control", f"+{controller}")
+    except OSError:
+        return False
+    return True
+
+
+def _step_aside(top: str) -> bool:
+    """cgroups(7), "no internal processes": a group that hands controllers on has nobody in it, but for the root. The
+    manager can go into a group of its own where it is alone; others it lets stay where they are."""
+    home = os.path.dirname(top)
+    if identity.read(f"{home}/cgroup.procs").split() != [str(os.getpid())]:
+        return False
+    try:
+        os.makedirs(f"{top}/manager", exist_ok=True)
+        _write(f"{top}/manager/cgroup.procs", "0")
+    except OSError:
+        return False
+    return True
+
+
+def _hand_over(service: Service, path: str) -> None:
+    """systemd.resource-control(5), Delegate=: the group is User='s, and marked as not to be meddled with."""
+    from initkit.plan.directories import owner
+
+    if service.delegate_subgroup:
+        os.makedirs(f"{path}/{service.delegate_subgroup}", exist_ok=True)
+    for name in ("trusted.delegate", "user.delegate"):
+        try:
+            os.setxattr(path, name, b"1")
+        except OSError:
+            pass  # a kernel, or a container, without
+    if not service.account:
+        return
+    uid, gid = owner(service.account, service.group)
+    for folder in dict.fromkeys((path, f"{path}/{service.delegate_subgroup}".rstrip("/"))):
+        os.chown(folder, uid, gid)
+        for name in _FILES:
+            if os.path.exists(f"{folder}/{name}"):
+                os.chown(f"{folder}/{name}", uid, gid)
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "wb", buffering=0) as file:
+        file.write(text.encode())
