@@ -79,19 +79,15 @@ class ControlGroup(Step):
         for directive, file, value, device in self.settings:
             if not process.group:
                 if _is_limit(value):
-                    raise ResourceError(
-                        directive, "no cgroup2 tree in which the service could have a group"
-                    )
+                    raise ResourceError(directive, "no cgroup2 tree in which the service could have a group")
                 continue
             try:
-                _write(f"{process.group}/{file}", _text(directive, value, device))
+                write(f"{process.group}/{file}", _text(directive, value, device))
             except FileNotFoundError as fault:
                 if str(fault.filename).startswith(process.group):
                     if not _is_limit(value):
                         continue
-                    raise ResourceError(
-                        directive, f"no {file} in the control group: no such controller"
-                    ) from None
+                    raise ResourceError(directive, f"no {file} in the control group: no such controller") from None
                 raise ResourceError(directive, f"{fault.filename}: {fault.strerror}") from None
             except OSError as fault:
                 raise ResourceError(directive, f"{file}: {fault.strerror}") from None
@@ -183,6 +179,14 @@ def _device(path: str) -> str:
     return name
 
 
-def _write(path: str, text: str) -> None:
-    with open(path, "wb", buffering=0) as file:
-        file.write(text.encode())
+def write(path: str, text: str) -> None:
+    """Write to a file of the kernel's: one that is not there is not to be made.
+
+    Raises:
+        OSError
+    """
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)

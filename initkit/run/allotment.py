@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from initkit.plan.resources import controllers, write
 from initkit.run import identity
 
 TYPE_CHECKING = False
@@ -24,9 +25,8 @@ def prepare(service: Service, home: str, top: str, path: str) -> None:
     Raises:
         OSError: when the group cannot be handed over.
     """
-    from initkit.plan import resources
 
-    wanted = resources.controllers(service)
+    wanted = controllers(service)
     if service.oom_policy != "continue":
         wanted = (*wanted, "memory")  # so that a kill for want of memory is told
     if wanted:
@@ -42,9 +42,8 @@ def _enable(wanted: Iterable[str], home: str, top: str, path: str) -> None:
         folder = f"{folder}/{part}" if part else folder
         there = identity.read(f"{folder}/cgroup.controllers").split()
         missing = [each for each in wanted if each in there and each not in _handed_on(folder)]
-        refused = [each for each in missing if not _hand_on(folder, each)]
-        if refused and folder == home and _step_aside(top):
-            for each in refused:
+        if missing and (folder != home or _has_nobody(home, top)):
+            for each in missing:
                 _hand_on(folder, each)
 
 
@@ -52,26 +51,28 @@ def _handed_on(folder: str) -> list[str]:
     return identity.read(f"{folder}/cgroup.subtree_control").split()
 
 
-def _hand_on(folder: str, controller: str) -> bool:
+def _hand_on(folder: str, controller: str) -> None:
     try:
-        _write(f"{folder}/cgroup.subtree_control", f"+{controller}")
+        write(f"{folder}/cgroup.subtree_control", f"+{controller}")
     except OSError:
-        return False
-    return True
+        pass  # the step that writes to its files will tell
 
 
-def _step_aside(top: str) -> bool:
-    """cgroups(7), "no internal processes": a group that hands controllers on has nobody in it, but for the root. The
-    manager can go into a group of its own where it is alone; others it lets stay where they are."""
-    home = os.path.dirname(top)
-    if identity.read(f"{home}/cgroup.procs").split() != [str(os.getpid())]:
-        return False
-    try:
-        os.makedirs(f"{top}/manager", exist_ok=True)
-        _write(f"{top}/manager/cgroup.procs", "0")
-    except OSError:
-        return False
-    return True
+def _has_nobody(home: str, top: str) -> bool:
+    """cgroups(7), "no internal processes": a group that hands controllers on has nobody in it, but for the root (some
+    controllers the kernel would let it hand on, and then run nothing below but threads). The manager goes into a group
+    of its own where it is alone; others it lets stay where they are."""
+    if not os.path.exists(f"{home}/cgroup.type"):
+        return True
+    inside = identity.read(f"{home}/cgroup.procs").split()
+    if inside == [str(os.getpid())]:
+        try:
+            os.makedirs(f"{top}/manager", exist_ok=True)
+            write(f"{top}/manager/cgroup.procs", "0")
+        except OSError:
+            return False
+        return True
+    return not inside
 
 
 def _hand_over(service: Service, path: str) -> None:
@@ -93,8 +94,3 @@ def _hand_over(service: Service, path: str) -> None:
         for name in _FILES:
             if os.path.exists(f"{folder}/{name}"):
                 os.chown(f"{folder}/{name}", uid, gid)
-
-
-def _write(path: str, text: str) -> None:
-    with open(path, "wb", buffering=0) as file:
-        file.write(text.encode())

@@ -114,6 +114,8 @@ class Group:
                 from initkit.run import allotment
 
                 allotment.prepare(service, self.home, self.top, self.path)
+            if self._read("cgroup.type") != "domain\n":  # somebody above has made it one for threads
+                raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP), self.path)
         except OSError:
             os.close(self._folder)
             raise

@@ -89,9 +89,9 @@ def _child(
         process.environment["WATCHDOG_PID"] = str(os.getpid())
     process.fds, process.default_output = tuple(fds), output
     process.private_fds = (told,) if output is None or output < 3 else (told, output)
-    if prepare:
-        prepare(process)
     try:
+        if prepare:
+            prepare(process)
         perform(steps, process)
     except StepError as fault:
         os.write(told, str(fault).encode("utf-8", "replace")[:4000])

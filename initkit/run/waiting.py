@@ -10,6 +10,7 @@ from initkit.run import family
 from initkit.run.hearing import Hearing
 from initkit.run.loop import INFINITY, Event
 from initkit.run.outcome import Outcome, result_of
+from initkit.run.perform import StepError
 from initkit.run.quickspawn import quickspawn
 from initkit.run.spawn import blank, spawn
 
@@ -125,7 +126,10 @@ class Waiting(Hearing):
             process.uid, process.gid = self.user.uid, self.user.gid
         if self.group:
             process.group = self.group.path
-            self.group.enter()
+            try:
+                self.group.enter()
+            except OSError as fault:
+                raise StepError(f"{self.service.name}: {self.group.path}: {fault.strerror}", status=219) from None
 
     def start(self, steps: tuple[Step, ...], variables: dict[str, str], *, main: bool = False) -> int:
         """Start a program: its pid. A `main` one is handed the service's descriptors."""
