@@ -158,7 +158,9 @@ def _steps(service: Service) -> dict[str, Support]:
         here = [step for step in made if type(step) is kind]
         how = SCRIPT if all(step.shell() for step in here) else RUNNER
         for key in kind.directives:
-            found[key] = found[key] if key in found and found[key].how != SCRIPT else Support(how, kind.manual)
+            found[key] = (
+                found[key] if key in found and found[key].how != SCRIPT else Support(how, kind.reason or kind.manual)
+            )
     late = service.environment_files or service.pass_environment
     if late and any("=" in each for each in service.unset_environment):
         found["UnsetEnvironment"] = Support(RUNNER, "whether the variable has that value is known only when it starts")

@@ -67,13 +67,17 @@ class ControlGroup(Step):
     manual = "systemd.resource-control(5)"
     directives = RESOURCES
     status = 219
+    reason = (
+        "in a control group, where there is a cgroup2 tree; else the start fails: a LimitX= is of a process or a user"
+    )
 
     settings: tuple[Setting, ...]
 
     @classmethod
     def of(cls, service: Service) -> Self | None:
         found = tuple(_settings(service))
-        return cls(found) if found else None
+        asks = found or service.delegate is not None or service.oom_policy_set == "stop"
+        return cls(found) if asks else None
 
     def apply(self, process: Process) -> None:
         for directive, file, value, device in self.settings:

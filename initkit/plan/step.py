@@ -67,6 +67,7 @@ class Step(Record):
     directives: ClassVar[tuple[str, ...]] = ()
     status: ClassVar[int] = 1
     role: ClassVar[str] = DAEMON
+    reason: ClassVar[str] = ""  # what there is to know where it cannot be done in sh; "": the manual says it
 
     @classmethod
     def of(cls, service: Service) -> Self | None:

@@ -143,6 +143,9 @@ class Services:
                     os.waitpid(pid, 0)
                 except (ProcessLookupError, ChildProcessError):
                     time.sleep(0.002)  # another's child: it comes to us when its parent has gone
+        for tree in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified"):
+            for group in Path(tree, "initkit").glob(f"{self.prefix}*"):  # a manager that was killed has left it
+                os.rmdir(group)
         for path in (*self.runtime.glob(f"{self.prefix}*"), *(self.runtime / "initkit").glob(f"{self.prefix}*")):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         shutil.rmtree(self.folder, ignore_errors=True)
