@@ -11,19 +11,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from initkit.plan.step import Process
     from initkit.settings.service import Service
 
 _FILES = ("cgroup.procs", "cgroup.threads", "cgroup.subtree_control", "memory.oom.group", "memory.reclaim")
 
 
 def prepare(service: Service, home: str, top: str, path: str) -> None:
-    """Hand the controllers that the service asks for down to its group, as far as they are there, and hand the group
-    itself over where Delegate= says so.
+    """Hand the controllers that the service asks for down to its group, as far as they are there, and mark the group
+    as handed over where Delegate= says so.
 
     What is missing in the end is for the step to tell that needs it.
-
-    Raises:
-        OSError: when the group cannot be handed over.
     """
 
     wanted = controllers(service)
@@ -32,7 +30,7 @@ def prepare(service: Service, home: str, top: str, path: str) -> None:
     if wanted:
         _enable(dict.fromkeys(wanted), home, top, path)
     if service.delegate is not None:
-        _hand_over(service, path)
+        _mark(service, path)
 
 
 def _enable(wanted: Iterable[str], home: str, top: str, path: str) -> None:
@@ -75,10 +73,8 @@ def _has_nobody(home: str, top: str) -> bool:
     return not inside
 
 
-def _hand_over(service: Service, path: str) -> None:
-    """systemd.resource-control(5), Delegate=: the group is User='s, and marked as not to be meddled with."""
-    from initkit.plan.directories import owner
-
+def _mark(service: Service, path: str) -> None:
+    """systemd.resource-control(5), Delegate=: what is in the group is not to be meddled with."""
     if service.delegate_subgroup:
         os.makedirs(f"{path}/{service.delegate_subgroup}", exist_ok=True)
     for name in ("trusted.delegate", "user.delegate"):
@@ -86,11 +82,34 @@ def _hand_over(service: Service, path: str) -> None:
             os.setxattr(path, name, b"1")
         except OSError:
             pass  # a kernel, or a container, without
-    if not service.account:
-        return
-    uid, gid = owner(service.account, service.group)
+
+
+def hand_over(process: Process) -> None:
+    """Make the group User='s, before a program of the service begins in it.
+
+    Raises:
+        OSError: when it cannot be handed over.
+    """
+    service, path = process.service, process.group
+    try:
+        uid, gid = _owner(process)
+    except LookupError:
+        return  # the step that changes the user tells
     for folder in dict.fromkeys((path, f"{path}/{service.delegate_subgroup}".rstrip("/"))):
         os.chown(folder, uid, gid)
         for name in _FILES:
             if os.path.exists(f"{folder}/{name}"):
                 os.chown(f"{folder}/{name}", uid, gid)
+
+
+def _owner(process: Process) -> tuple[int, int]:
+    from initkit.plan import identity as accounts
+
+    if process.uid is not None:
+        return process.uid, process.uid if process.gid is None else process.gid
+    service = process.service
+    entry = accounts.find_user(service.account) if service.account else None
+    uid = entry.pw_uid if entry else int(service.account or os.geteuid())
+    if service.group:
+        return uid, accounts.find_group(service.group)
+    return uid, entry.pw_gid if entry else uid

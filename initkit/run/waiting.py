@@ -128,6 +128,10 @@ class Waiting(Hearing):
             process.group = self.group.path
             try:
                 self.group.enter()
+                if self.service.delegate is not None:
+                    from initkit.run import allotment
+
+                    allotment.hand_over(process)
             except OSError as fault:
                 raise StepError(f"{self.service.name}: {self.group.path}: {fault.strerror}", status=219) from None
 
@@ -164,7 +168,7 @@ class Waiting(Hearing):
         """Have a control group for the service where there can be one; whether it is a new one for this manager."""
         if self.group or not self.home:
             return False
-        from initkit.run import cgroup
+        from initkit.run import cgroup, grouped
 
         try:
             self.group = cgroup.Group(self.home, self.service)
@@ -173,7 +177,7 @@ class Waiting(Hearing):
             self.report("note", f"{self.service.name}: no control group of its own: {said}")
             self.home = ""
             return False
-        self.family = cgroup.Grouped(self.family, self.group, self.loop, lambda: (Event("wake", to=self.kin),))
+        self.family = grouped.Grouped(self.family, self.group, self.loop, lambda: (Event("wake", to=self.kin),))
         self.group.mourn(self.loop, lambda: (Event("oom", to=self.kin),))
         if self.kin:
             self.kin.roll.groups[self.group.inner] = self.kin
