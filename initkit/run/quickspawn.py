@@ -79,21 +79,33 @@ class _Start:
         """Start it: its pid. What the program inherits is this process's for as long, its control group too."""
         here = os.open(".", os.O_PATH | os.O_CLOEXEC)
         before = os.umask(self.umask)
-        limit = _limit(self.process.file_limit)
         try:
             os.chdir(self.directory)
             if group:
                 group.enter()
+            return self._spawn()
+        finally:
+            if group:
+                _leave(group)
+            os.umask(before)
+            os.fchdir(here)
+            os.close(here)
+
+    def _spawn(self) -> int:
+        limit = _limit(self.process.file_limit)
+        try:
             return os.posix_spawn(
                 *self.arguments, file_actions=self.actions, setsid=True, setsigmask=(), setsigdef=self.defaults
             )
         finally:
-            if group:
-                group.leave()
             _limit(limit)
-            os.umask(before)
-            os.fchdir(here)
-            os.close(here)
+
+
+def _leave(group: Group) -> None:
+    try:
+        group.leave()
+    except OSError:
+        pass  # the program runs, or does not, all the same; and a group that the manager is in is not killed at once
 
 
 def _limit(wanted: tuple[int, int] | None) -> tuple[int, int] | None:

@@ -36,6 +36,10 @@ mv "$out.umask" "$out"
 """
 
 Environment = Mapping[str, str]
+#: Hides the control groups from what comes after it; where that may not be done, there are none anyway.
+WITHOUT_GROUPS: tuple[str, ...] = ()
+if os.geteuid() == 0:
+    WITHOUT_GROUPS = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /sys/fs/cgroup && exec "$@"', "sh")
 
 
 def until(condition: Callable[[], object], what: str = "", patience: float = PATIENCE) -> None:

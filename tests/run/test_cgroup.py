@@ -12,11 +12,9 @@ import pytest
 from initkit.run import cgroup
 from initkit.settings.load import load
 
-from .harness import Services, alive, finish, lines, until
+from .harness import WITHOUT_GROUPS, Services, alive, finish, lines, until
 from .ups import SLEEP, Up
 
-#: Hides the tree from what comes after it.
-WITHOUT = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /sys/fs/cgroup && exec "$@"', "sh")
 #: Has orphans of its own, and is nobody's child here: then it becomes "main", the rest stays.
 FOREIGN = r"""
 import ctypes, sys
@@ -161,7 +159,7 @@ def test_without_a_tree_it_is_as_before(services: Services) -> None:
     inner = services.script(f"trap '' TERM\necho $$ > {path}.new; mv {path}.new {path}\nwhile :; do sleep 0.02; done")
     program = services.script(f"(setsid {inner} &)\nexec sleep 1000")
     unit = services.unit(f"ExecStart={program}\nRestart=always\nTimeoutStopSec=0.3")
-    running = services.foreground(unit, prefix=WITHOUT)
+    running = services.foreground(unit, prefix=WITHOUT_GROUPS)
     pid = pid_in(path)
     assert not folder(unit).exists()
     finish(running)
@@ -170,11 +168,11 @@ def test_without_a_tree_it_is_as_before(services: Services) -> None:
 
 def test_a_limit_without_a_tree_is_an_error(services: Services) -> None:
     unit = services.unit("ExecStart=/bin/true\nTasksMax=10")
-    done = services.run(unit, "--foreground", prefix=WITHOUT)
+    done = services.run(unit, "--foreground", prefix=WITHOUT_GROUPS)
     assert done.returncode == 219
     assert 'TasksMax = "10": no cgroup2 tree in which the service could have a group' in done.stderr
     unit = services.unit("ExecStart=/bin/true\nTasksMax=infinity\nMemoryMax=infinity\nDelegate=yes\nSlice=app.slice")
-    assert services.run(unit, "--foreground", prefix=WITHOUT).returncode == 0
+    assert services.run(unit, "--foreground", prefix=WITHOUT_GROUPS).returncode == 0
 
 
 def test_slice(services: Services) -> None:

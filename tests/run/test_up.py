@@ -15,7 +15,7 @@ import pytest
 
 from initkit.run import client
 
-from .harness import PATIENCE, Services, alive, finish, lines, until
+from .harness import PATIENCE, WITHOUT_GROUPS, Services, alive, finish, lines, until
 from .ups import SLEEP, Up, logged
 
 
@@ -214,7 +214,7 @@ def test_process_that_nobody_can_tell_the_service_of(up: Up) -> None:
     stray = up.services.script(f"echo $$ > {file}.new; mv {file}.new {file}; exec sleep 1000")
     leaving = f"setsid env -i sh -c '{stray} & exit 0'; exec sleep 1000"
     up.add("a", f"ExecStart={up.services.script(leaving)}")
-    running = up.start()
+    running = up.start(prefix=WITHOUT_GROUPS)  # which tell of everybody
     until(lambda: file.exists() and Path(f"/proc/{file.read_text().strip()}/comm").read_text() == "sleep\n")
     status, _, err = finish(running)
     assert status == 0
