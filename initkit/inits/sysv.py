@@ -123,14 +123,16 @@ def _support(service: Service, entry: Entry) -> Support:
         return Support(NATIVE, "ignored, as systemd does")
     if key not in ("Description", "Documentation") and _depends_on_host(service, key):
         return Support(RUNNER, "the value depends on the machine that the service runs on")
+    if key.startswith(("Condition", "Assert")):
+        return Support(RUNNER, "the runner looks before each start")
+    if key not in ("Type", "KillMode") and _is_default(service, entry):
+        return Support(SCRIPT, AS_IS)
     by_step = _steps(service).get(key)
     if by_step:
         return by_step
     found = _TABLE.get(key)
-    if found is not None and not (_is_default(service, entry) and key not in ("Type", "KillMode")):
+    if found is not None:
         return found if isinstance(found, Support) else found(service)
-    if _is_default(service, entry):
-        return Support(SCRIPT, AS_IS)
     return Support(NONE, "systemd only")
 
 

@@ -118,7 +118,7 @@ def test_sockets_and_a_timer_are_judged(check: Check, tmp_path: Path) -> None:
             ':2: warning: environment = "A=$PATH:/x": variables are not expanded',
         ),
         (GOOD + 'environment = { A = "5%" }', ':2: warning: environment = "A=5%": a "%" here looks like plain text'),
-        (GOOD + "private_tmp = true", ':2: warning: private_tmp = "yes": sysv cannot keep it: '),
+        (GOOD + "memory_ksm = true", ':2: warning: memory_ksm = "yes": sysv cannot keep it: '),
         (GOOD + "[sysv]\ndefault_strat = 2", ":3: error: "),
     ],
 )

@@ -36,9 +36,9 @@ def test_wrong_words(tmp_path: Path, initkit: Run, argv: list[str], said: str) -
     assert os.listdir(tmp_path) == ["app.toml"]
 
 
-@pytest.mark.parametrize("name", ["PrivateTmp", "private_tmp"])
+@pytest.mark.parametrize("name", ["MemoryKSM", "memory_ksm"])
 def test_a_loss_is_accepted_in_either_spelling(tmp_path: Path, initkit: Run, name: str) -> None:
-    (tmp_path / "app.toml").write_text('exec_start = ["/bin/true"]\nprivate_tmp = true\n')
+    (tmp_path / "app.toml").write_text('exec_start = ["/bin/true"]\nmemory_ksm = true\n')
     assert initkit("gen-init", "app").returncode == 78
     assert initkit("gen-init", "app", "--allow-loss", name).returncode == 0
     # What the service does not set is no loss, and no fault either; nor are old spellings and initkit's own settings.

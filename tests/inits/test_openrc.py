@@ -151,7 +151,7 @@ SIMPLE = 'exec_start = ["/bin/app"]\n'
         ('pid_file = "/run/a b.pid"\ntype = "forking"', "PIDFile", RUNNER),
         ('state_directory = ["a:b"]', "StateDirectory", RUNNER),
         ("nice = 0\nprivate_tmp = false", "PrivateTmp", SCRIPT),
-        ('protect_system = "strict"', "ProtectSystem", NONE),
+        ('protect_system = "strict"', "ProtectSystem", RUNNER),
         ('type = "dbus"\nbus_name = "org.example.App"', "Type", NONE),
         ('binds_to = ["other.service"]', "BindsTo", NONE),
     ],
@@ -166,10 +166,10 @@ def test_support(lines: str, key: str, how: str, tmp_path: Path) -> None:
 
 
 def test_what_it_cannot_keep(tmp_path: Path) -> None:
-    service = written(tmp_path, f'{SIMPLE}protect_system = "strict"\n')
-    with pytest.raises(SettingsError, match=r"app.toml:2: a script for OpenRC cannot keep ProtectSystem="):
+    service = written(tmp_path, f'{SIMPLE}apparmor_profile = "app"\n')
+    with pytest.raises(SettingsError, match=r"app.toml:2: a script for OpenRC cannot keep AppArmorProfile="):
         script(service)
-    accepted = written(tmp_path, f'{SIMPLE}protect_system = "strict"\n[openrc]\nallow_loss = "ProtectSystem"\n')
+    accepted = written(tmp_path, f'{SIMPLE}apparmor_profile = "app"\n[openrc]\nallow_loss = "AppArmorProfile"\n')
     assert "command=/bin/app" in script(accepted)
 
 

@@ -215,9 +215,10 @@ CHECKOUT = Path(__file__).resolve().parents[2]
     [
         ("UMask=077", SCRIPT), ("User=root", SCRIPT), ("LimitNOFILE=10", SCRIPT), ("RootDirectory=/srv", RUNNER),
         ("Type=notify", RUNNER), ("Type=exec", SCRIPT), ("Type=forking", RUNNER), ("Restart=always", RUNNER),
-        ("Restart=no", SCRIPT), ("WatchdogSec=3", RUNNER), ("WatchdogSec=0", SCRIPT), ("ProtectSystem=full", "none"),
-        ("ProtectSystem=no", SCRIPT), ("PrivateTmp=yes", "none"), ("PrivateTmp=no", SCRIPT), ("KillMode=mixed", SCRIPT),
-        ("StandardOutput=tty", RUNNER), ("StandardOutput=socket", "none"), ("StandardOutput=null", SCRIPT),
+        ("Restart=no", SCRIPT), ("WatchdogSec=3", RUNNER), ("WatchdogSec=0", SCRIPT), ("ProtectSystem=full", RUNNER),
+        ("ProtectSystem=no", SCRIPT), ("PrivateTmp=yes", RUNNER), ("AppArmorProfile=x", "none"),
+        ("PrivateTmp=no", SCRIPT), ("KillMode=mixed", SCRIPT),
+        ("StandardOutput=tty", RUNNER), ("StandardOutput=socket", RUNNER), ("StandardOutput=null", SCRIPT),
         ("Environment=A=%H", RUNNER), ("Environment=A=%n", SCRIPT), ("Environment=A=%%H", SCRIPT),
         ("ExecStartPre=@/bin/sh -sh", RUNNER), ("ExecStartPre=-+/bin/sh", SCRIPT), ("MemoryMax=1G", RUNNER),
         ("Delegate=yes", RUNNER),
@@ -328,11 +329,11 @@ def test_a_forced_loss_names_every_setting(tmp_path: Path) -> None:
 
 
 def test_what_nobody_can_keep_is_an_error_with_the_runner_as_well(tmp_path: Path) -> None:
-    (tmp_path / "app.service").write_text("[Service]\nExecStart=/bin/app\nProtectSystem=strict\n")
+    (tmp_path / "app.service").write_text("[Service]\nExecStart=/bin/app\nAppArmorProfile=app\n")
     service = load(str(tmp_path / "app.service"))
-    with pytest.raises(SettingsError, match=r"app.service:3: .*ProtectSystem="):
+    with pytest.raises(SettingsError, match=r"app.service:3: .*AppArmorProfile="):
         script(service, runner=True)
-    script(service, allow_loss=frozenset(("ProtectSystem",)))
+    script(service, allow_loss=frozenset(("AppArmorProfile",)))
 
 
 # --- what it does ---------------------------------------------------------------------------------------------------
