@@ -266,7 +266,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "symlinks": st.lists(st.sampled_from(["/run/a", "/run/b c"]), max_size=2),
     "file_descriptor_name": st.sampled_from(["web", "a b", "%p-x"]),
     "bind_ipv6_only": st.sampled_from(["both", "ipv6-only", ""]),
-    "description": st.text(st.characters(exclude_categories=["C", "Z"], exclude_characters="%\\"), max_size=9),
+    "description": st.text(st.characters(blacklist_categories=["C", "Z"], blacklist_characters="%\\"), max_size=9),
     "exec_start_pre": st.lists(st.sampled_from(["a", "b c", "'"]), max_size=2).map(lambda words: ["/bin/true", *words]),
 }
 TIMES: dict[str, st.SearchStrategy[Any]] = {
