@@ -119,6 +119,8 @@ def test_the_wheel_has_the_package_and_nothing_else(dist: Path) -> None:
         ("packaging/rpm/initkit.spec", "Version:        {}"),
         ("packaging/arch/PKGBUILD", "pkgver={}"),
         ("packaging/alpine/APKBUILD", "pkgver={}"),
+        ("packaging/debhelper/dh_initkit", "our $VERSION = '{}';"),
+        ("packaging/debhelper/dh_initkit_clean", "our $VERSION = '{}';"),
     ],
 )
 def test_every_package_has_the_version(file: str, line: str) -> None:

@@ -24,7 +24,7 @@ def main(argv: list[str]) -> int:
     root = parsed.root or "/"
     if parsed.format == "fpm" and not parsed.scripts:
         raise UsageError("--format fpm needs --scripts DIR", hint="fpm takes scripts as files")
-    service = load(parsed.app, user=parsed.user)
+    service = load(parsed.app, user=parsed.user, name=parsed.name)
     found = needs(service, parsed.inits.split(","), options(parsed, packaged=True))
     hooks = scripts.render(found, parsed.template_dir or "")
     # Complete before the first byte is written.
@@ -51,6 +51,7 @@ def parser() -> Parser:
     made.add_argument("app", help="a settings file, or the name of one in the load path")
     made.add_argument("--for", dest="inits", required=True, metavar="INIT,…", help="the inits, with commas")
     made.add_argument("--root", required=True, metavar="DIR", help='where the tree goes: "$DESTDIR"')
+    made.add_argument("--name", default="", help="what the service is called, if not as its settings file")
     made.add_argument("--scripts", metavar="DIR", help="write after-install, before-remove and after-remove there")
     made.add_argument(
         "--format",

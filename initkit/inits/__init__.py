@@ -105,7 +105,14 @@ def accepted(service: Service, init: str, options: Options) -> frozenset[str]:
 
 def settings_path(service: Service, options: Options) -> str:
     """The path of the service's settings for whom the files call."""
-    return f"{SETTINGS_FOLDER}/{os.path.basename(service.path)}" if options.packaged else service.path
+    return f"{SETTINGS_FOLDER}/{settings_base(service)}" if options.packaged else service.path
+
+
+def settings_base(service: Service) -> str:
+    """What a package calls the settings: as the service, or as the template that it is an instance of."""
+    stem, suffix = os.path.splitext(os.path.basename(service.path))
+    is_template = stem.endswith("@") and service.name.startswith(stem)
+    return (stem if is_template else service.name) + suffix
 
 
 def names() -> tuple[str, ...]:

@@ -28,6 +28,7 @@ def json(found: Needs, root: str, hooks: Mapping[str, str], written: bool) -> di
         "users": [_user(user) for user in found.users],
         "groups": [{"name": group.name} for group in found.groups],
         "directories": [*(_folder(each, "start") for each in found.folders), *before],
+        "purged": found.purged,
         "depends": ["initkit"] if found.runner else [],
         "scripts": dict(hooks),
         "notes": list(found.notes),
@@ -41,6 +42,7 @@ def _file(file: File) -> dict[str, Any]:
         "kind": file.kind,
         "init": file.init,
         "config": file.config,
+        "runner": file.runner,
     }
 
 

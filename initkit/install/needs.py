@@ -6,7 +6,7 @@ import os
 
 from initkit import inits
 from initkit.errors import SettingsError
-from initkit.inits import SETTINGS_FOLDER, File, Options, kinds
+from initkit.inits import SETTINGS_FOLDER, File, Options, kinds, settings_base
 from initkit.inits.kinds import logrotate, sysusers, tmpfiles
 from initkit.settings.load import decoded
 from initkit.settings.record import Record
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from initkit.inits.kinds.sysusers import Group, User
     from initkit.inits.kinds.tmpfiles import Folder
     from initkit.settings.service import Service
+
+
+#: Of `Folder`: what purging the package removes. Debian policy 6.8 and 10.8.
+_PURGED = ("state", "cache", "logs")
 
 
 class Needs(Record):
@@ -36,6 +40,11 @@ class Needs(Record):
     folders_before: tuple[Folder, ...]
     runner: bool
     notes: tuple[str, ...]
+
+    @property
+    def purged(self) -> list[str]:
+        """The directories with what the service has written itself, which go when the package is purged."""
+        return [folder.path for folder in self.folders if folder.kind in _PURGED]
 
 
 def needs(service: Service, names: Iterable[str], options: Options) -> Needs:
@@ -69,11 +78,13 @@ def needs(service: Service, names: Iterable[str], options: Options) -> Needs:
 
 def _settings(service: Service) -> Iterator[File]:
     """The settings file and its drop-ins, where the runner finds them by the service's name."""
-    paths = {service.path: os.path.basename(service.path)}
+    bases = {service.path: settings_base(service)}
+    paths = dict(bases)
     for unit in service.units:  # those of sockets and timers lie beside it, or are tables in it
         for path in dict.fromkeys(entry.file for entry in unit.entries if entry.file and entry.file not in paths):
             is_dropin = os.path.dirname(path).endswith(".d")
-            paths[path] = (f"{os.path.basename(unit.path)}.d/" if is_dropin else "") + os.path.basename(path)
+            base = bases.get(unit.path) or os.path.basename(unit.path)
+            paths[path] = (f"{base}.d/" if is_dropin else "") + os.path.basename(path)
     seen: dict[str, str] = {}
     for path, base in paths.items():
         if base in seen:

@@ -30,7 +30,7 @@ def render(found: Needs, template_dir: str = "") -> dict[str, str]:
         "commands": {name: _words(inits.load(name).commands(found.service)) for name in names},
         "units": [unit.unit for unit in (*found.service.units[1:], found.service)],  # sockets before the service
         "kinds": {file.kind for file in found.files},
-        "purged": [folder.path for folder in found.folders if folder.kind in ("state", "cache", "logs")],
+        "purged": found.purged,
     }
     return {name: text(f"install/{name}", found.service, template_dir, **view) for name in NAMES}
 

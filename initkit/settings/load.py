@@ -6,7 +6,7 @@ import os
 
 from initkit.errors import SettingsError
 from initkit.settings import directives, syntax
-from initkit.settings.find import Source, companion, locate
+from initkit.settings.find import Source, check_name, companion, locate
 from initkit.settings.service import Entry, Service
 
 TYPE_CHECKING = False
@@ -16,26 +16,31 @@ if TYPE_CHECKING:
 _OWN_KEY = _INIT_SECTION = "X-Initkit-"
 
 
-def load(app: str, *, user: bool = False) -> Service:
+def load(app: str, *, user: bool = False, name: str = "") -> Service:
     """Read the settings of `app` (see `find.locate`) and check every value in them.
 
+    The service is called as its file is, or `name`.
+
     Raises:
+        UsageError: when it cannot be called so.
         SettingsError: naming file, line, key, value and what was expected.
     """
-    service = parse(app, user=user)
+    service = parse(app, user=user, name=name)
     service.verify()
     return service
 
 
-def parse(app: str, *, user: bool = False) -> Service:
+def parse(app: str, *, user: bool = False, name: str = "") -> Service:
     """As `load`, yet with the values as they stand: one that cannot be read raises when it is asked for."""
+    if name:
+        check_name(name)
     source = locate(app, user=user)
     entries = [entry for path in (source.path, *source.dropins) for entry in read(path)]
     if source.path.endswith(".service"):
         entries += _companions(source, entries, user)
     if not entries:
         raise SettingsError("no settings in it", where=source.path, hint="expected at least ExecStart=")
-    return Service(source.name, source.path, tuple(entries), user=user)
+    return Service(name or source.name, source.path, tuple(entries), user=user)
 
 
 def _companions(source: Source, entries: list[Entry], user: bool) -> Iterator[Entry]:

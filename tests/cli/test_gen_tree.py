@@ -283,3 +283,36 @@ def test_sockets_and_timers_come_along(tmp_path: Path, initkit: Run) -> None:
     }
     script = json.loads(ran.stdout)["scripts"]["after-install"]
     assert "preset app.socket app.timer app.service" in script
+
+
+# --- called otherwise than the file ---------------------------------------------------------------------------------
+
+
+def test_another_name(tmp_path: Path, app: Path, initkit: Run) -> None:
+    """As in debian/, where the package's name stands before what a file is for."""
+    path = app.rename(tmp_path / "app.initkit.toml")
+    (tmp_path / "app.initkit.toml.d").mkdir()
+    (tmp_path / "app.initkit.toml.d/more.toml").write_text("nice = 3\n")
+    ran = initkit("gen", "--for=systemd,sysv", "--root=dest", "--name=app", "--json", str(path))
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert tree(tmp_path / "dest") == {**PATHS, "/usr/lib/initkit/app.toml.d/more.toml": 0o644}
+    assert "\nSETTINGS='app'\n" in (tmp_path / "dest/etc/init.d/app").read_text()
+    assert {file["path"] for file in json.loads(ran.stdout)["files"] if file["runner"]} == {"/etc/init.d/app"}
+    path.write_text('[initkit]\ncallable = "package.module:main"\n')
+    assert initkit("gen", "--for=systemd", "--root=other", "--name=app", str(path)).returncode == 0
+    unit = (tmp_path / "other/usr/lib/systemd/system/app.service").read_text()
+    assert "\nExecStart=initkit run /usr/lib/initkit/app.toml --foreground\n" in unit
+
+
+def test_a_name_that_is_none(app: Path, initkit: Run) -> None:
+    ran = initkit("gen", "--for=systemd", "--root=dest", "--name=a/b", "app")
+    assert ran.returncode == 64
+    assert ran.stderr.startswith("initkit: 'a/b' cannot be a service's name: ")
+
+
+def test_what_a_purge_removes(tmp_path: Path, app: Path, initkit: Run) -> None:
+    """What the service has written, not what it is told or what is gone with the machine's next start."""
+    kinds = ("runtime", "state", "cache", "logs", "configuration")
+    app.write_text('exec_start = ["/bin/true"]\n' + "".join(f'{kind}_directory = ["a/b"]\n' for kind in kinds))
+    told = json.loads(initkit("gen", "--for=systemd", "--root=dest", "--json", "app").stdout)
+    assert told["purged"] == ["/var/lib/a/b", "/var/cache/a/b", "/var/log/a/b"]

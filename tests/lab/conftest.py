@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from . import packages
 from .machine import OPENRC, SYSTEMD_247, SYSTEMD_252, SYSTEMD_257, SYSV, Kind, Machine, missing
 
 Boot = Callable[[Kind], Machine]
@@ -36,6 +38,17 @@ def lab() -> None:
         if os.environ.get("INITKIT_REQUIRE_LAB") == "1":
             pytest.fail(f"the lab is required, and {reason}")
         pytest.skip(f"the lab {reason}")
+
+
+@pytest.fixture(scope="session")
+def made(lab: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Suite -> the folder with the packages that were built there."""
+    builds = ((packages.BOOKWORM, "deb"), (packages.TRIXIE, "all"))
+    folders = {kind.suite: tmp_path_factory.mktemp(f"made-{kind.suite}") for kind, _ in builds}
+    with ThreadPoolExecutor(len(builds)) as pool:
+        for _ in pool.map(lambda each: packages.build(*each, folders[each[0].suite]), builds):
+            pass
+    return folders
 
 
 @pytest.fixture

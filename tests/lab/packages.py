@@ -6,6 +6,7 @@ Run as a program, it builds there what `packaging/build` knows: ``python -m test
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -41,8 +42,10 @@ _OTHERS = (
         "python-is-python3",
     ),
 )
+#: What a package may depend on that machines without systemd lack: /debs, for there is no network later.
+_DEBS = ('mkdir "$1/debs" && chroot "$1" sh -c "cd /debs && apt-get download systemd-standalone-sysusers"',)
 BOOKWORM = Kind("bookworm", "build", 0, _DEB)
-TRIXIE = Kind("trixie", "build", 0, (*_DEB, *_OTHERS))
+TRIXIE = Kind("trixie", "build", 0, (*_DEB, *_OTHERS), _DEBS)
 
 #: Nobody: a package is not built as root, and makepkg refuses to.
 BUILDER = 65534
@@ -90,6 +93,18 @@ def run(kind: Kind, script: str, out: Path, *, root: bool = False, timeout: floa
     if done.returncode:
         raise LabError(f"{kind}: {script}\n{done.stdout}")
     return done.stdout
+
+
+def name(package: Path) -> str:
+    """The name of a package in Debian's file name for it."""
+    return package.name.partition("_")[0]
+
+
+def put_debs(made: Path, out: Path) -> None:
+    """Copies of the Debian packages in a folder, below another one's "made"."""
+    (out / "made").mkdir()
+    for deb in made.glob("*.deb"):
+        shutil.copy(deb, out / "made")
 
 
 def build(kind: Kind, what: str, out: Path) -> str:

@@ -1,0 +1,186 @@
+"""A small daemon packaged with initkit: the life of its deb on real machines, its rpm against Fedora's guidelines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from . import packages
+from .machine import CHECKOUT, SYSTEMD_257, SYSV, Kind, Machine, root_of
+from .package_life import Packaged, check_life, left
+from .packages import BOOKWORM, TRIXIE
+
+SOURCE = CHECKOUT / "tests/examples/packaged/tally"
+
+#: Version 2 has more settings: one of them needs the runner under SysV init.
+_BUILD_DEBS = r"""
+dpkg --install /out/made/*.deb >/dev/null
+mkdir /tmp/1
+cp -R /checkout/tests/examples/packaged/tally /tmp/1/tally
+cp -R /tmp/1 /tmp/2
+cd /tmp/2/tally
+sed -i '1s/(1)/(2)/' debian/changelog
+echo 'environment = { OPTIONS = "--greeting=Guest" }' >>debian/initkit.toml
+echo 'restart = "always"' >>debian/initkit.toml
+for version in 1 2; do
+    cd /tmp/$version/tally
+    cp -R . /tmp/before
+    dpkg-buildpackage --no-sign --build=full >/tmp/log 2>&1 || { cat /tmp/log; exit 1; }
+    debian/rules clean >>/tmp/log
+    diff -r . /tmp/before
+    rm -r /tmp/before
+    cp ../tally_*.deb /out
+done
+"""
+
+
+@pytest.fixture(scope="session")
+def tally(made: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Suite -> the folder with versions 1 and 2 of its deb, built where the debhelper sequence is installed."""
+    folders = {}
+    for kind in (BOOKWORM, TRIXIE):
+        folders[kind.suite] = out = tmp_path_factory.mktemp(f"tally-{kind.suite}")
+        packages.put_debs(made[kind.suite], out)
+        packages.run(kind, _BUILD_DEBS, out, root=True)
+    return folders
+
+
+@pytest.fixture(scope="module", params=[SYSTEMD_257, SYSV], ids=str)
+def machine(made: dict[str, Path], tally: dict[str, Path], request: pytest.FixtureRequest) -> Iterator[Machine]:
+    """A machine with the packages in /packages: the daemon's, initkit's, and what a machine without systemd lacks."""
+    kind: Kind = request.param
+    with Machine(kind) as machine:
+        for deb in tally["trixie"].glob("*.deb"):
+            machine.write(f"/packages/{deb.name}", deb.read_bytes())
+        for deb in made["trixie"].glob("*.deb"):
+            machine.write(f"/packages/{packages.name(deb)}.deb", deb.read_bytes())
+        if kind is SYSV:
+            assert machine.run("sh", "-c", "command -v systemd-sysusers", check=False).stdout == ""
+            for deb in (root_of(TRIXIE) / "debs").iterdir():
+                machine.write(f"/debs/{deb.name}", deb.read_bytes())
+            machine.sh("dpkg --install /debs/*.deb")
+        yield machine
+
+
+TALLY = Packaged(
+    name="tally",
+    program="/usr/bin/python3 /usr/bin/tally",
+    arguments={"1": [], "2": ["--greeting=Guest"]},
+    debs={
+        "1": ["/packages/tally_1_all.deb"],
+        # apt would have told dpkg to take these before.
+        "2": [*(f"/packages/{name}.deb" for name in ("python3-initkit", "initkit")), "/packages/tally_2_all.deb"],
+    },
+    directories=("/var/lib/tally",),
+    default="\n#OPTIONS=\n",
+    first_install=lambda machine: check_first_install(machine),
+)
+
+
+def check_first_install(machine: Machine) -> None:
+    """It answers, and its user is as the settings have it; version 1 has done without initkit."""
+    assert ask(machine) == "Visitor 1\n"
+    assert machine.read("/var/lib/tally/visits") == "1\n"
+    fields = machine.run("getent", "passwd", "tally").stdout.strip().split(":")
+    assert fields[4:] == ["Counts its visitors", "/var/lib/tally", "/usr/sbin/nologin"]
+    assert int(fields[2]) < 1000
+    assert not machine.exists("/usr/bin/initkit")
+
+
+def ask(machine: Machine) -> str:
+    """What it tells a visitor, once it listens."""
+    visit = "import socket; print(socket.create_connection(('127.0.0.1', 7070)).makefile().read(), end='')"
+    return machine.sh(
+        'for i in $(seq 100); do python3 -c "$1" 2>/dev/null && exit; sleep 0.1; done; exit 1', visit
+    ).stdout
+
+
+def test_the_packaging_is_short() -> None:
+    """What a packager has to write, all files together."""
+    files = [path for path in (SOURCE / "debian").rglob("*") if path.is_file()]
+    assert {path.name for path in files} == {"changelog", "control", "rules", "initkit.toml", "format"}
+    assert sum(len(path.read_text().splitlines()) for path in files) < 25
+
+
+def test_the_life_of_its_deb(machine: Machine) -> None:
+    check_life(machine, TALLY)
+    assert left(machine, "tally") == []
+
+
+@pytest.mark.parametrize("suite", ["bookworm", "trixie"])
+def test_what_its_debs_depend_on(tally: dict[str, Path], suite: str) -> None:
+    fields = "for deb in /out/*.deb; do dpkg-deb --field $deb Depends; done"
+    one, two = packages.run(TRIXIE, fields, tally[suite]).splitlines()
+    sysusers = "systemd | systemd-standalone-sysusers | systemd-sysusers"
+    assert set(one.split(", ")) == {"python3", sysusers}
+    assert set(two.split(", ")) == {"python3", sysusers, "initkit"}
+
+
+# --- the rpm ---------------------------------------------------------------------------------------------------------
+
+#: Macros that Debian's rpm has not: https://docs.fedoraproject.org/en-US/packaging-guidelines/Scriptlets/, and
+#: systemd's macros.systemd, of which each macro is a call of this program.
+_UPDATE_HELPER = "/usr/lib/systemd/systemd-update-helper"
+_HELPER = {
+    "systemd_post": ('[ "$1" -eq 1 ]', "install-system-units"),
+    "systemd_preun": ('[ "$1" -eq 0 ]', "remove-system-units"),
+    "systemd_postun_with_restart": ('[ "$1" -ge 1 ]', "mark-restart-system-units"),
+}
+_MACROS = "".join(
+    f"%{name}() if {when} && [ -x {_UPDATE_HELPER} ]; then {_UPDATE_HELPER} {verb} %{{?*}} || :; fi\n"
+    for name, (when, verb) in _HELPER.items()
+)
+_BUILD_RPM = f"""
+dpkg --install /out/made/*.deb >/dev/null
+cp /checkout/packaging/rpm/macros.initkit /usr/lib/rpm/macros.d
+cat >/usr/lib/rpm/macros.d/macros.systemd <<'END'
+{_MACROS}END
+mkdir -p /tmp/rpm/SOURCES
+cp -R /checkout/tests/examples/packaged/tally /tmp/tally-1
+tar -czf /tmp/rpm/SOURCES/tally-1.tar.gz -C /tmp tally-1
+rpmbuild -bb --nodeps --define '_topdir /tmp/rpm' /tmp/tally-1/tally.spec >/tmp/log 2>&1 || {{ cat /tmp/log; exit 1; }}
+cp /tmp/rpm/RPMS/noarch/tally-1-1.noarch.rpm /out/tally.rpm
+cd /out
+rpm --query --package --scripts tally.rpm >scripts
+rpm --query --package --queryformat '[%{{FILENAMES}} %{{FILEMODES:perms}} %{{FILEFLAGS:fflags}}\\n]' tally.rpm >files
+rpm2archive --nocompression - <tally.rpm | tar --extract --to-stdout ./usr/lib/systemd/system/tally.service >unit
+"""
+
+
+@pytest.fixture(scope="module")
+def rpm(made: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what rpm tells of the daemon's package."""
+    out = tmp_path_factory.mktemp("tally-rpm")
+    packages.put_debs(made["trixie"], out)
+    packages.run(TRIXIE, _BUILD_RPM, out, root=True)
+    return out
+
+
+def test_the_files_of_its_rpm(rpm: Path) -> None:
+    """Units in %_unitdir, accounts in %_sysusersdir; what administrators edit in /etc, and noreplace."""
+    files = {path: tuple(about) for path, *about in map(str.split, (rpm / "files").read_text().splitlines())}
+    assert files == {
+        "/etc/default/tally": ("-rw-r--r--", "cn"),
+        "/usr/bin/tally": ("-rwxr-xr-x",),
+        "/usr/lib/systemd/system/tally.service": ("-rw-r--r--",),
+        "/usr/lib/sysusers.d/tally.conf": ("-rw-r--r--",),
+    }
+    assert "\nUser=tally\n" in (rpm / "unit").read_text()
+
+
+def test_the_scriptlets_of_its_rpm(rpm: Path) -> None:
+    """%post enables as presets say, %preun disables and stops, %postun restarts: each calls systemd's macro for it."""
+    found = {}
+    for line in (rpm / "scripts").read_text().splitlines():
+        if "scriptlet" in line:
+            found[line.split()[0]] = body = []  # type: list[str]
+        elif line:
+            body.append(line)
+    names = dict(zip(_HELPER, ("postinstall", "preuninstall", "postuninstall"), strict=True))
+    expected = {
+        names[name]: [f"if {when} && [ -x {_UPDATE_HELPER} ]; then {_UPDATE_HELPER} {verb} tally.service || :; fi"]
+        for name, (when, verb) in _HELPER.items()
+    }
+    assert found == expected
