@@ -187,7 +187,7 @@ class Life(Ending):
             self.outcome = Outcome("resources", note=f"cannot listen on {fault.filename}: {fault.strerror}")
 
     def _conditions(self) -> Part[None]:
-        self.outcome = self._unmet()
+        self.outcome = self.outcome or self._unmet()
         if self.ending:
             return
         for command in self.service.exec_condition:

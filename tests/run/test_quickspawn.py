@@ -62,7 +62,7 @@ def test_both_ways_are_the_same(services: Services, settings: str) -> None:
     settings = settings.replace("FOLDER", str(services.folder))
     stray = os.open(STRAY, os.O_RDONLY)
     os.set_inheritable(stray, True)  # as a caller may leave one open
-    keep_private(())
+    keep_private()
     ignored = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     try:
         assert facts(services, settings, quickly) == facts(services, settings, by_fork)
