@@ -16,6 +16,7 @@ _OPTIONS = {
     "--foreground": "do not fork",
     "--daemon": "fork twice, and return when it is ready",
     "--dry-run": "print the plan, step by step, and run nothing",
+    "--sandboxed": "in a systemd unit, which has applied the settings of systemd.exec(5) already",
     "--group": "before -- COMMAND: signals go to its whole process group",
 }
 _MODES = {"--foreground": "foreground", "--daemon": "daemon"}
@@ -33,7 +34,7 @@ def main(verb: str, argv: list[str]) -> int:
         parsed = parser(verb).parse_args(argv)
         if parsed.group:
             raise UsageError("--group is for a command", hint=f"expected {_COMMAND_USAGE}")
-        return _run(parsed.app, parsed.mode, parsed.dry_run)
+        return _run(parsed.app, parsed.mode, parsed.dry_run, parsed.sandboxed)
     return _run(apps[0], _MODES.get("".join(options), ""), options == ["--dry-run"])
 
 
@@ -49,7 +50,7 @@ def _command(argv: list[str]) -> NoReturn:
     os._exit(entry.run(words, group=bool(options)))  # nothing of Python's is left to be put in order
 
 
-def _run(app: str, mode: str, dry_run: bool) -> int:
+def _run(app: str, mode: str, dry_run: bool, sandboxed: bool = False) -> int:
     from initkit.settings.load import load
 
     service = load(app, user=is_users_own())
@@ -59,7 +60,7 @@ def _run(app: str, mode: str, dry_run: bool) -> int:
         return printer.show(service, mode)
     from initkit.run.launch import run
 
-    return run(service, mode)
+    return run(service, mode, sandboxed=sandboxed)
 
 
 def is_users_own() -> bool:
@@ -78,7 +79,7 @@ def parser(verb: str) -> ArgumentParser:
 
     made = Parser(
         prog=f"initkit {verb}",
-        usage=f"initkit run APP [--foreground | --daemon] [--dry-run]\n       {_COMMAND_USAGE}",
+        usage=f"initkit run APP [--foreground | --daemon] [--dry-run] [--sandboxed]\n       {_COMMAND_USAGE}",
         description="Run a service as its settings say; or any command, as a container's entry point: signals are"
         " handed on to it, with --group to its process group, and what it leaves behind is ended.",
     )

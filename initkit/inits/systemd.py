@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from initkit import plan
 from initkit.errors import SettingsError
 from initkit.inits import NATIVE, NONE, RUNNER, File, Options, Support, accepted, settings_path
 from initkit.settings import directives, syntax
@@ -180,4 +181,5 @@ def _runner(service: Service, options: Options) -> str:
     # What the prefixes ask of systemd; `@` and `:` are about the program's own words.
     prefix = "".join(char for command in service.exec_start for char in command.prefix if char not in "@:")
     words = [options.runner_path, "run", path_of(service.name, settings_path(service, options)), "--foreground"]
+    words += ["--sandboxed"] if plan.has_sandbox(service) else []
     return syntax.join([prefix + escape(words[0]), *map(escape, words[1:])])

@@ -113,6 +113,13 @@ _UNPRIVILEGED = (
     *("BoundingSet", "KeepCapabilities", "AmbientCapabilities", "SecureBits"),
 )
 _SETUID = ("ChangeGroup", "ChangeUser")
+#: Those that are left where systemd, which has started the runner, has applied the unit's settings itself.
+_LEFT = ("ResetSignals", "ResetSignalMask", "CloseDescriptors", "Environment", "Umask", "ChangeDirectory")
+_SANDBOX = tuple(name for _, name, _ in _ORDER if name not in _LEFT)
+_APPLIED_ONCE = (
+    *VIEW, *FILTERED, *_BOUNDING, *RESOURCES, "PrivateUsers", "AmbientCapabilities", "SecureBits", "DynamicUser",
+    "LoadCredential", "SetCredential", "ImportCredential", "KeyringMode",
+)  # fmt: skip
 
 
 def before_exec(service: Service, spared: tuple[str, ...] = ()) -> tuple[Step, ...]:
@@ -120,16 +127,24 @@ def before_exec(service: Service, spared: tuple[str, ...] = ()) -> tuple[Step, .
     return tuple(_steps(service, spared))
 
 
-def main_program(service: Service) -> tuple[Step, ...]:
-    """The steps from the runner to the service's main program, in the order of their doing."""
+def main_program(service: Service, *, sandboxed: bool = False) -> tuple[Step, ...]:
+    """The steps from the runner to the service's main program, in the order of their doing; without those of a sandbox
+    that is there already."""
+    done = _SANDBOX if sandboxed else ()
     if service.callable:
-        return (*before_exec(service), process.Call(service.callable, os.path.dirname(service.path)))
-    return program(service, service.exec_start[0])
+        return (*before_exec(service, done), process.Call(service.callable, os.path.dirname(service.path)))
+    return program(service, service.exec_start[0], done)
 
 
-def program(service: Service, command: Command) -> tuple[Step, ...]:
+def program(service: Service, command: Command, done: tuple[str, ...] = ()) -> tuple[Step, ...]:
     """The steps from the runner to one command of the service (ExecStart= or another)."""
-    return (*before_exec(service, spared(command)), process.Exec(command, service.exec_search_path))
+    steps = before_exec(service, (*spared(command), *done))
+    return (*steps, process.Exec(command, service.exec_search_path))
+
+
+def has_sandbox(service: Service) -> bool:
+    """Whether the service has settings that cannot be applied a second time from within."""
+    return any(service.has(each) for each in _APPLIED_ONCE)
 
 
 def spared(command: Command) -> tuple[str, ...]:
@@ -254,7 +269,7 @@ def daemon_pid_path(service: Service) -> str:
 
 def _steps(service: Service, spared: tuple[str, ...]) -> Iterator[Step]:
     for module, name, directives in _ORDER:
-        if name == "streams":
+        if name == "streams" and (name not in spared or service.has_logger):
             yield from streams.streams(service)
         elif name not in spared and (not directives or any(_sets(service, each) for each in directives)):
             step = _step(module, name).of(service)

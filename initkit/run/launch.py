@@ -24,8 +24,9 @@ DAEMON = "daemon"
 _PASSED = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 
 
-def run(service: Service, how: str = "") -> int:
-    """Run the service as `how` says ("foreground", "daemon"), or as whoever started initkit makes right.
+def run(service: Service, how: str = "", *, sandboxed: bool = False) -> int:
+    """Run the service as `how` says ("foreground", "daemon"), or as whoever started initkit makes right; `sandboxed`
+    where that has applied the settings of systemd.exec(5) itself.
 
     Returns the exit status; does not return where the program takes this process's place.
     """
@@ -53,7 +54,7 @@ def run(service: Service, how: str = "") -> int:
         return supervise.foreground(service, caller)
     if caller.who != detect.SYSTEMD:
         _replace(service)
-    return become(service, caller)
+    return become(service, caller, sandboxed=sandboxed)
 
 
 def _replace(service: Service) -> None:
@@ -78,7 +79,7 @@ def _tell_losses(service: Service) -> None:
         print(f"initkit: {service.name}: not kept outside systemd: {names}", file=sys.stderr, flush=True)
 
 
-def become(service: Service, caller: detect.Surroundings) -> NoReturn:
+def become(service: Service, caller: detect.Surroundings, *, sandboxed: bool = False) -> NoReturn:
     """Become the program: after the exec nothing of initkit is left."""
     process = Process(service)
     process.environment = dict(os.environ) if caller.who == detect.SYSTEMD else base_environment(service)
@@ -98,7 +99,7 @@ def become(service: Service, caller: detect.Surroundings) -> NoReturn:
 
         process.default_output = keeper.start(service)
         process.private_fds = (process.default_output,)
-    perform(plan.main_program(service), process)
+    perform(plan.main_program(service, sandboxed=sandboxed), process)
     raise AssertionError("the plan ends in an exec")
 
 

@@ -64,7 +64,7 @@ class Companion(Unit):
     def _names_service(self, key: str) -> Iterator[SettingsError]:
         """What it starts can only be the service that it is written beside."""
         for entry in self.assignments(key):
-            if entry.value and self.expand(entry.value) != self.service.unit:
+            if entry.value and self.service.expand(entry.value) != self.service.unit:  # %i is the service's
                 yield entry.error(f"expected {self.service.unit}, the service of these settings")
 
 

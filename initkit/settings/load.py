@@ -72,8 +72,10 @@ def _is_of(source: Source, unit: str, path: str, entries: list[Entry]) -> bool:
     values = {each.key: each.value for each in entries if each.section in ("Socket", "Timer")}
     if values.get("Service" if unit == ".socket" else "Unit", "") not in ("", f"{source.name}.service"):
         return False
-    template = "@" in source.name and "@" not in os.path.basename(path)
-    return not template or values.get("Accept", "").lower() in ("yes", "true", "on", "1", "y", "t")
+    accepts = values.get("Accept", "").lower() in ("yes", "true", "on", "1", "y", "t")
+    if "@" not in source.name:
+        return not accepts  # an instance of a template is started for each connection
+    return accepts or "@" in os.path.basename(path)
 
 
 def read(path: str, unit: str = "") -> Iterator[Entry]:
