@@ -171,7 +171,7 @@ def test_strict_makes_errors_of_warnings(check: Check) -> None:
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
 def test_systemd_itself_is_asked(check: Check) -> None:
-    found = check(GOOD + 'device_allow = "nonsense"\n', "--init", "systemd")
+    found = check(GOOD + 'socket_bind_allow = "nonsense"\n', "--init", "systemd")
     assert any(line.startswith("app.toml:2: ") and "systemd-analyze verify: " in line for line in found), found
 
 
