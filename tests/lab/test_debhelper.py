@@ -57,7 +57,7 @@ on_calendar = "daily"
 wanted_by = ["timers.target"]
 """
 _TOOLS = 'exec_start = ["/usr/bin/tool"]\n'
-_LOSS = f'{_TOOLS}memory_max = "1G"\n'
+_LOSS = f"{_TOOLS}memory_ksm = true\n"
 _SERVICE = "[Service]\nExecStart=/usr/bin/by-hand\n"
 _INIT = """\
 #!/bin/sh
@@ -77,7 +77,7 @@ SOURCES: dict[str, dict[str, str]] = {
     "14": _ALL,
     "by-hand": {"initkit.toml": _WORKER.replace("worker", "web"), "web.service": _SERVICE, "web.init": _INIT},
     "loss": {"web.initkit.toml": _LOSS},
-    "accepted": {"web.initkit.toml": f'{_LOSS}[sysv]\nallow_loss = ["MemoryMax"]\n'},
+    "accepted": {"web.initkit.toml": f'{_LOSS}[sysv]\nallow_loss = ["MemoryKSM"]\n'},
     "changed": {"web.initkit.toml": _WEB, "changed": _TOOLS},
     "kept": {**_ALL, "rules": f"{_RULES}override_dh_initkit:\n\tdh_initkit --no-purge --name=worker\n"},
 }
@@ -213,11 +213,11 @@ def test_what_is_written_by_hand_wins(built: dict[str, Path]) -> None:
 def test_a_loss_ends_the_build(built: dict[str, Path]) -> None:
     """With initkit's own line, unless it is accepted."""
     log = (built["trixie"] / "loss.log").read_text()
-    assert re.search(r"^initkit: \S*/debian/web.initkit.toml:2: .* cannot keep MemoryMax=", log, re.MULTILINE)
+    assert re.search(r"^initkit: \S*/debian/web.initkit.toml:2: .* cannot keep MemoryKSM=", log, re.MULTILINE)
     assert "dh_initkit: error: nothing can be made of debian/web.initkit.toml\n" in log
     assert not (built["trixie"] / "loss/web").exists()
     accepted = built["trixie"] / "accepted/web"
-    assert "MemoryMax=1G" in (accepted / "usr/lib/systemd/system/web.service").read_text()
+    assert "MemoryKSM=yes" in (accepted / "usr/lib/systemd/system/web.service").read_text()
 
 
 def test_a_second_build_makes_all_anew(built: dict[str, Path]) -> None:
