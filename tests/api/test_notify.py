@@ -125,7 +125,7 @@ def test_barrier(nobody: None, monkeypatch: pytest.MonkeyPatch) -> None:
         started = time.monotonic()
         assert notify.barrier(0.05) is False  # sent, and not taken in
         assert 0.04 < time.monotonic() - started < 5
-        assert [fields for _, _, fields in served.messages()] == [{"BARRIER": "1"}]
+        assert [fields for _, _, fields, _ in served.messages()] == [{"BARRIER": "1"}]
         found: list[bool] = []
         waiting = threading.Thread(target=lambda: found.append(notify.barrier(20)))
         waiting.start()

@@ -79,7 +79,11 @@ class Logged:
         until(lambda: self.size() > size)
 
     def size(self) -> int:
-        return sum(path.stat().st_size for path in self.files())
+        while True:
+            try:
+                return sum(path.stat().st_size for path in self.files())
+            except FileNotFoundError:
+                pass  # it was renamed between the two looks: a rotation
 
     def text(self) -> str:
         return "".join(path.read_text() for path in self.files())
