@@ -98,15 +98,20 @@ def _add(found: Any, action: Any, name: str, *arguments: Any) -> None:
         # a system call that this libseccomp, and so this machine, does not have, or that is the default anyway
 
 
-class _Denied(_Filter):
-    """A filter that refuses a group of calls for the sake of a setting."""
+class _Wanted(_Filter):
+    """A filter that a setting asks for by yes."""
 
     attribute: ClassVar[str] = ""
-    group: ClassVar[str] = ""
 
     @classmethod
     def of(cls, service: Service) -> Self | None:
         return cls() if getattr(service, cls.attribute) else None
+
+
+class _Denied(_Wanted):
+    """A filter that refuses a group of calls for the sake of a setting."""
+
+    group: ClassVar[str] = ""
 
     def load(self) -> None:
         self.deny(filters.members(self.group))
@@ -187,14 +192,11 @@ class AddressFamilies(_Filter):
         found.load()
 
 
-class DenyWriteExecute(_Filter):
+class DenyWriteExecute(_Wanted):
     """MemoryDenyWriteExecute=: prctl(2) PR_SET_MDWE, a filter where the kernel has no such thing."""
 
     name, directives = "deny_write_execute", ("MemoryDenyWriteExecute",)
-
-    @classmethod
-    def of(cls, service: Service) -> Self | None:
-        return cls() if service.memory_deny_write_execute else None
+    attribute = "memory_deny_write_execute"
 
     def apply(self, process: Process) -> None:
         if not libc.refuse_exec_gain():
@@ -211,14 +213,11 @@ class DenyWriteExecute(_Filter):
         found.load()
 
 
-class RestrictRealtime(_Filter):
+class RestrictRealtime(_Wanted):
     """RestrictRealtime=: sched(7)."""
 
     name, directives = "restrict_realtime", ("RestrictRealtime",)
-
-    @classmethod
-    def of(cls, service: Service) -> Self | None:
-        return cls() if service.restrict_realtime else None
+    attribute = "restrict_realtime"
 
     def load(self) -> None:
         lib, found = self.library, self.made()
@@ -229,10 +228,11 @@ class RestrictRealtime(_Filter):
         found.load()
 
 
-class RestrictSetuid(_Filter):
+class RestrictSetuid(_Wanted):
     """RestrictSUIDSGID=: no file gets S_ISUID or S_ISGID."""
 
     name, directives = "restrict_suid_sgid", ("RestrictSUIDSGID",)
+    attribute = "restrict_suid_sgid"
 
     #: Which argument is the mode.
     MODES: ClassVar[dict[str, int]] = {
@@ -241,10 +241,6 @@ class RestrictSetuid(_Filter):
     }  # fmt: skip
     #: Which arguments are the flags and the mode.
     OPENS: ClassVar[dict[str, tuple[int, int]]] = {"open": (1, 2), "openat": (2, 3)}
-
-    @classmethod
-    def of(cls, service: Service) -> Self | None:
-        return cls() if service.restrict_suid_sgid else None
 
     def load(self) -> None:
         lib, found = self.library, self.made()
@@ -307,14 +303,11 @@ class Architectures(_Filter):
         found.load()
 
 
-class LockPersonality(_Filter):
+class LockPersonality(_Wanted):
     """LockPersonality=: personality(2) stays what it is."""
 
     name, directives = "lock_personality", ("LockPersonality",)
-
-    @classmethod
-    def of(cls, service: Service) -> Self | None:
-        return cls() if service.lock_personality else None
+    attribute = "lock_personality"
 
     def load(self) -> None:
         lib, found = self.library, self.made()

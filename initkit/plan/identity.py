@@ -149,7 +149,7 @@ class ChangeUser(Step):
         return Shell(prefix='setpriv --reuid="$uid"')
 
     def apply(self, process: Process) -> None:
-        uid = process.uid  # found before ChangeRoot: it is the host's user
+        uid = process.uid  # found before the view changes: it is the host's user
         assert uid is not None
         if os.getresuid() != (uid, uid, uid):
             os.setresuid(uid, uid, uid)

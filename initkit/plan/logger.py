@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from initkit.settings.service import Service
 
 #: Steps that initkit's own logger is spared: its file is where StandardOutput=append: would have it, and named in full.
-_SPARED = ("ChangeRoot", "ChangeDirectory")
+_SPARED = ("FileSystemView", "ChangeDirectory")
 
 
 def steps(service: Service) -> tuple[Step, ...]:
