@@ -14,7 +14,7 @@ from initkit.run.spawn import blank, spawn
 from initkit.settings.load import load
 from initkit.settings.service import Service
 
-from .harness import PATIENCE, Report, Services, until
+from .harness import Report, Services
 
 STRAY = "/etc/hosts"
 
@@ -99,11 +99,15 @@ def test_output_that_the_settings_send_nowhere(services: Services) -> None:
 def test_what_is_left_to_a_fork(services: Services, settings: str) -> None:
     os.mkfifo(services.folder / "fifo")
     service = load(str(services.unit(settings.replace("FOLDER", str(services.folder)))), user=os.geteuid() != 0)
-    before = os.getcwd(), len(os.listdir("/proc/self/fd")), umask()
+    before, others = (os.getcwd(), len(os.listdir("/proc/self/fd")), umask()), children()
     assert quickly(service) == 0
     assert (os.getcwd(), len(os.listdir("/proc/self/fd")), umask()) == before
-    with pytest.raises(ChildProcessError):
-        until(lambda: os.waitpid(-1, os.WNOHANG) == (0, 0), patience=PATIENCE)
+    assert children() <= others  # the machines of tests/lab may be among those
+
+
+def children() -> set[str]:
+    """This process's, the dead ones too."""
+    return set(Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split())
 
 
 def umask() -> int:
