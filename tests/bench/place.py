@@ -144,8 +144,10 @@ class Place:
     def run(self, command: Sequence[str | Path], *, check: bool = True) -> float:
         """Run something to its end: how many seconds it took."""
         before = time.perf_counter()
-        status = self.begin(command).wait(PATIENCE)
+        process = self.begin(command)
+        wait_for_end(os.pidfd_open(process.pid))  # a wait() with a timeout looks at growing intervals only
         taken = time.perf_counter() - before
+        status = process.wait(PATIENCE)
         if check and status:
             said = (self.folder / "log").read_text(errors="replace").splitlines()[-5:]
             raise RuntimeError(f"{command} ended with {status}: {said}")
