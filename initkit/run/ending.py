@@ -48,7 +48,6 @@ class Ending(Waiting):
         if left and self.service.kill_mode in ("control-group", "mixed"):
             self.report("note", f"{self.service.name}: {listed(left)} left over from before: stopped")
             yield from self._kill(_TERMINATE, self.service.kill_signal)
-            self.limit(self.service.start_timeout)
 
     def _first(self) -> Part[str]:
         """What comes before the signals. Returns which one is the first, in TimeoutStopFailureMode='s words."""
@@ -70,8 +69,7 @@ class Ending(Waiting):
     def _overrun(self, commands: tuple[Command, ...]) -> Part[bool]:
         """Run commands, each with TimeoutStopSec= to itself, until one fails. Returns whether one took too long."""
         for command in commands:
-            self.limit(self.service.stop_timeout)
-            status = yield from self.command(command, stoppable=False)
+            status = yield from self.command(command, self.service.stop_timeout, stoppable=False)
             if self.control:
                 return True
             if status:

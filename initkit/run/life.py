@@ -191,7 +191,7 @@ class Life(Ending):
         if self.ending:
             return
         for command in self.service.exec_condition:
-            status = yield from self.command(command)
+            status = yield from self.command(command, self.service.start_timeout)
             if status and not self.ending:
                 skipped = os.WIFEXITED(status) and 0 < os.WEXITSTATUS(status) < 255
                 self.outcome = Outcome("exec-condition" if skipped else result_of(self.service, status), status)
@@ -214,6 +214,7 @@ class Life(Ending):
                 if not (yield from self._succeeds(command, main=True)):
                     return
             return
+        self.limit(service.start_timeout)
         pid = self.start(plan.main_program(service), self._main_variables(), main=True)
         self.main, self.control = (0, pid) if service.type == "forking" else (pid, 0)
         if not (yield from self.executed(pid)):
@@ -300,7 +301,7 @@ class Life(Ending):
         if service.type == "notify-reload":
             yield from self._reload_by_signal()
         for command in () if self.ending or self.reload_fault else service.exec_reload:
-            status = yield from self.command(command)
+            status = yield from self.command(command, service.start_timeout)
             if self.outcome.result == "timeout":
                 self.outcome = Outcome()
                 yield from self._end_control()
@@ -407,7 +408,7 @@ class Life(Ending):
             self._fail(f"{name}: stopped before it was ready")
 
     def _succeeds(self, command: Command, *, main: bool = False) -> Part[bool]:
-        status = yield from self.command(command, main=main)
+        status = yield from self.command(command, self.service.start_timeout, main=main)
         if status and not self.ending and not (main and success(self.service, status)):
             self.outcome = Outcome(result_of(self.service, status), status, f"{command.path} failed")
         return not self.ending

@@ -75,12 +75,14 @@ class Waiting(Hearing):
             self.outcome = Outcome(result_of(self.service, status), status, failure)
         return not failure
 
-    def command(self, command: Command, *, stoppable: bool = True, main: bool = False) -> Part[int]:
-        """Run one of the service's commands to its end: its wait status, 0 when its failure does not count.
+    def command(self, command: Command, seconds: float, *, stoppable: bool = True, main: bool = False) -> Part[int]:
+        """Run one of the service's commands to its end, which may take so long: its wait status, 0 when its failure
+        does not count.
 
         A command that is `stoppable` does not hold up a stop; one that goes on is left to `control`. A `main` program
         is handed the service's descriptors.
         """
+        self.limit(seconds)
         self.control = pid = self.start(plan.program(self.service, command), self.variables(), main=main)
         while not (pid in self.exits and pid in self._failures):
             if (stoppable and self.stopping) or time.monotonic() >= self.deadline:

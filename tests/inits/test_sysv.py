@@ -854,6 +854,13 @@ def test_a_command_that_takes_too_long(dash: Lab) -> None:
     assert "takes too long" in dash.run("start", check=1).stdout
 
 
+def test_each_command_has_the_whole_time(dash: Lab) -> None:
+    pre = ", ".join([array(["/bin/sleep", "1.4"])] * 3)
+    simple(dash, f"exec_start_pre = [{pre}]\ntimeout_start_sec = 3")
+    dash.run("start", check=0)
+    dash.run("stop", check=0)
+
+
 FORKING = """
 if os.fork():
     while not os.path.exists({pid_file!r}):

@@ -237,3 +237,9 @@ def test_who_cannot_be_signalled_is_named(services: Services) -> None:
     assert alive(pid)
     os.kill(pid, signal.SIGKILL)
     assert running.stderr and "cannot be signalled: another user's" in running.stderr.read()
+
+
+def test_each_command_of_a_start_has_the_whole_time(services: Services) -> None:
+    pre = "ExecStartPre=/bin/sleep 1\n" * 3
+    unit = services.unit(f"Type=oneshot\n{pre}ExecStart=/bin/true\nTimeoutStartSec=2.5")
+    assert services.run(unit, "--foreground").returncode == 0
