@@ -6,14 +6,11 @@ it reads in the order in which things are done.
 
 from __future__ import annotations
 
-import os
 import time
 
-from initkit import plan
-from initkit.run import pidfile
-from initkit.run.ending import Ending
 from initkit.run.loop import INFINITY, Event
-from initkit.run.outcome import Outcome, manager_status, restart_delay, result_of, success, will_restart
+from initkit.run.outcome import Outcome, manager_status, restart_delay, will_restart
+from initkit.run.starting import Starting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +19,6 @@ if TYPE_CHECKING:
     from initkit.run.logger import Logger
     from initkit.run.loop import Task
     from initkit.run.waiting import Part
-    from initkit.settings.command import Command
     from initkit.settings.service import Service
 
 
@@ -35,7 +31,7 @@ def kind_of(service: Service) -> type[Life]:
     return Logged
 
 
-class Life(Ending):
+class Life(Starting):
     """One service under supervision, through all its restarts.
 
     `report` is told "ready", "skipped", "note", "restarting" or "failed" (the text of these two begins with the exit
@@ -83,11 +79,8 @@ class Life(Ending):
             service.type in ("notify", "notify-reload")
             or service.notify_access not in ("", "none")
             or service.fd_store_max > 0
-            or self._watched()
+            or self.watched()
         )
-
-    def _watched(self) -> bool:
-        return 0 < self.service.watchdog < INFINITY
 
     def _lives(self) -> Task:
         self.dormant = self.service.on_demand
@@ -102,7 +95,7 @@ class Life(Ending):
                 self.enter("activating", self.service.start_timeout)
                 if self.join():
                     yield from self.clear()
-                yield from self._start()
+                yield from self.come_up()
             if self.ready:
                 self.enter("reloading" if self.reloading else "active")
                 yield from self._stay()
@@ -121,35 +114,12 @@ class Life(Ending):
     def _exit_status(self) -> int:
         return self.outcome.exit_status if self.verdict is None else self.verdict
 
-    # --- start ----------------------------------------------------------------------------------------------------
-
-    def _start(self) -> Part[None]:
-        """To readiness, or to an outcome."""
-        service = self.service
-        self._open_sockets()
-        yield from self._conditions()
-        for command in () if self.ending else service.exec_start_pre:
-            if not (yield from self._succeeds(command)):
-                return
-        if not self.ending:
-            yield from self._start_main()
-        for command in () if self.ending else service.exec_start_post:
-            if not (yield from self._succeeds(command)):
-                return
-        if self.ending:
-            return
-        if self.main in self.exits and service.exec_start_post and not service.remain_after_exit and not self.lives():
-            self.ended()
-            return
-        self.ready = True
-        self.deadline = INFINITY
-        self.guard()
-        self.report("ready", "")
+    # --- asleep ---------------------------------------------------------------------------------------------------
 
     def _sleep(self) -> Part[None]:
         """`on_demand`: listen, which is all that is to be done, until somebody comes."""
         self.enter("activating")
-        self._open_sockets()
+        self.open_sockets()
         if self.ending:
             return
         came: list[bool] = []
@@ -179,96 +149,6 @@ class Life(Ending):
             return False
         self.dormant = True
         return True
-
-    def _open_sockets(self) -> None:
-        try:
-            self.handed.open()
-        except OSError as fault:
-            self.outcome = Outcome("resources", note=f"cannot listen on {fault.filename}: {fault.strerror}")
-
-    def _conditions(self) -> Part[None]:
-        self.outcome = self.outcome or self._unmet()
-        if self.ending:
-            return
-        for command in self.service.exec_condition:
-            status = yield from self.command(command, self.service.start_timeout)
-            if status and not self.ending:
-                skipped = os.WIFEXITED(status) and 0 < os.WEXITSTATUS(status) < 255
-                self.outcome = Outcome("exec-condition" if skipped else result_of(self.service, status), status)
-            if self.ending:
-                return
-
-    def _unmet(self) -> Outcome:
-        """What comes of a Condition…= or Assert…= that does not hold."""
-        if not plan.has_conditions(self.service):
-            return Outcome()
-        from initkit.run import conditions
-
-        return conditions.outcome(self.service)
-
-    def _start_main(self) -> Part[None]:
-        """The main program, until its Type= calls it started."""
-        service = self.service
-        if service.type == "oneshot" and not service.callable:
-            for command in service.exec_start:
-                if not (yield from self._succeeds(command, main=True)):
-                    return
-            return
-        self.limit(service.start_timeout)
-        pid = self.start(plan.main_program(service), self._main_variables(), main=True)
-        self.main, self.control = (0, pid) if service.type == "forking" else (pid, 0)
-        if not (yield from self.executed(pid)):
-            return
-        if service.type == "forking":
-            yield from self._forked(pid)
-        elif service.type == "oneshot":
-            yield from self.until(lambda: False)
-            if self.outcome.result == "success":
-                self.outcome, self.main = Outcome(), 0
-        elif service.type in ("notify", "notify-reload"):
-            yield from self.until(lambda: self.said_ready)
-            if self.outcome.result == "success":
-                self.outcome = Outcome("protocol", self.outcome.status, "ended before it said READY=1")
-        self.write_main_pid()
-
-    def _main_variables(self) -> dict[str, str]:
-        found = {}
-        if self.notify:
-            found["NOTIFY_SOCKET"] = self.notify.address
-        if self._watched():
-            found["WATCHDOG_USEC"] = str(int(self.service.watchdog * 1e6))
-        return found
-
-    def _forked(self, pid: int) -> Part[None]:
-        """Type=forking: the first process exits when the daemon is ready; the PID file tells which one that is."""
-        yield from self.until(lambda: pid in self.exits)
-        if self.ending:
-            return
-        self.control = 0
-        status = self.exits.pop(pid)
-        if status:
-            self.outcome = Outcome(result_of(self.service, status), status)
-        elif self.service.pid_file:
-            yield from self._named_by_pid_file()
-        else:
-            found = self.family.children()
-            self.main = found[0].pid if len(found) == 1 and self.service.guess_main_pid else 0
-            if not found:
-                self.outcome = Outcome("protocol", note="left no process running")
-
-    def _named_by_pid_file(self) -> Part[None]:
-        # The daemon's first process may exit before the second has written the file, and in a folder that is not there
-        # yet, which inotify(7) could not watch: so look again after each pause.
-        path, pause = self.service.pid_path, 0.001
-        while not self.ending and time.monotonic() < self.deadline and not self.family.childless():
-            pid = pidfile.named(path)
-            if pid and self.family.includes(pid):
-                self.main = pid
-                return
-            self.handle((yield min(self.deadline, time.monotonic() + pause)))
-            pause = min(pause * 2, 0.1)
-        if not self.ending:
-            self.outcome = Outcome("protocol", note=f"PID file {path} names no process of the service")
 
     # --- stay -----------------------------------------------------------------------------------------------------
 
@@ -406,9 +286,3 @@ class Life(Ending):
             self._fail(f"{name}: {outcome}")
         elif not self.ready and not self.dormant:
             self._fail(f"{name}: stopped before it was ready")
-
-    def _succeeds(self, command: Command, *, main: bool = False) -> Part[bool]:
-        status = yield from self.command(command, self.service.start_timeout, main=main)
-        if status and not self.ending and not (main and success(self.service, status)):
-            self.outcome = Outcome(result_of(self.service, status), status, f"{command.path} failed")
-        return not self.ending

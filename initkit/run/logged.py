@@ -42,10 +42,10 @@ class Logged(Life):
         yield from self._finish()
         return status
 
-    def _start(self) -> Part[None]:
+    def come_up(self) -> Part[None]:
         yield from self._begin()
         if not self.ending:
-            yield from super()._start()
+            yield from super().come_up()
 
     def _again(self) -> Part[bool]:
         if self.then != "start":

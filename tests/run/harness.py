@@ -14,6 +14,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from initkit.errors import InitkitError
+from initkit.run import client
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 #: Generous: what a condition takes on a machine that is busy with other things.
 PATIENCE = 20.0
@@ -194,6 +197,16 @@ class Services:
             return int(self.pid_file(unit).read_text().split()[0])
         except (FileNotFoundError, IndexError):
             return 0
+
+    def active(self, unit: Path) -> None:
+        """Return when the service's manager tells that it is active."""
+        until(lambda: self._state(unit) == "active", f"{unit.stem} active")
+
+    def _state(self, unit: Path) -> str:
+        try:
+            return str(client.call(f"{self.runtime}/initkit/{unit.stem}.sock", "Status")["service"]["state"])
+        except InitkitError:
+            return ""
 
     # --- running --------------------------------------------------------------------------------------------------
 

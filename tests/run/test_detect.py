@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -125,10 +124,11 @@ class TestPid1:
         script = services.script(
             f"{traps}trap 'echo TERM >> {said}; exit 3' TERM\necho up >> {said}\nwhile :; do sleep 0.02; done"
         )
-        running = services.spawn(services.unit(f"ExecStart={script}\nKillMode=mixed"), prefix=self.prefix)
+        unit = services.unit(f"ExecStart={script}\nKillMode=mixed")
+        running = services.spawn(unit, prefix=self.prefix)
         until(lambda: lines(said))
         pid = self.inner(running)
-        time.sleep(0.05)
+        services.active(unit)
         for count, name in enumerate(("USR1", "HUP", "TERM"), 2):
             os.kill(pid, getattr(signal, f"SIG{name}"))
             until(lambda: len(lines(said)) == count)  # noqa: B023
@@ -138,10 +138,10 @@ class TestPid1:
     def test_without_a_proc_of_its_own(self, services: Services) -> None:
         """The pids in /proc are another namespace's there: none of them is signalled."""
         bystander = subprocess.Popen(["/bin/sleep", "1000"])
-        running = services.spawn(services.unit("ExecStart=/bin/sleep 1000"), prefix=("unshare", "-pf", "--kill-child"))
+        unit = services.unit("ExecStart=/bin/sleep 1000")
+        running = services.spawn(unit, prefix=("unshare", "-pf", "--kill-child"))
         pid = self.inner(running)
-        until(lambda: Path(f"/proc/{pid}/task/{pid}/children").read_text())
-        time.sleep(0.2)
+        services.active(unit)
         os.kill(pid, signal.SIGTERM)
         assert running.wait(10) == 0
         assert bystander.poll() is None

@@ -122,9 +122,10 @@ def test_stop_during_the_pause(services: Services) -> None:
 
 def test_a_stop_is_no_failure_to_restart_after(services: Services) -> None:
     script = services.script(f"trap 'exit 9' TERM; echo x >> {services.out}/lives; while :; do sleep 0.01; done")
-    running = services.foreground(services.unit(f"ExecStart={script}\nRestart=always\nRestartSec=1ms\nKillMode=mixed"))
+    unit = services.unit(f"ExecStart={script}\nRestart=always\nRestartSec=1ms\nKillMode=mixed")
+    running = services.foreground(unit)
     until(lambda: lines(services.out / "lives"))
-    time.sleep(0.05)
+    services.active(unit)
     assert finish(running, signal.SIGTERM)[0] == 9  # it said so itself
     assert len(lines(services.out / "lives")) == 1
 

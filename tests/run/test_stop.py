@@ -67,9 +67,10 @@ def test_who_hears_the_kill_signal(services: Services) -> None:
             f"trap 'echo child >> {said}; exit 0' TERM",
             main=f"trap 'sleep 0.2; echo main >> {said}; exit 0' TERM\nwhile :; do sleep 0.02; done",
         )
-        running = services.foreground(services.unit(f"ExecStart={program}\nRestart=always\nKillMode={mode}"))
+        unit = services.unit(f"ExecStart={program}\nRestart=always\nKillMode={mode}")
+        running = services.foreground(unit)
         pid_in(path)
-        time.sleep(0.05)
+        services.active(unit)
         assert finish(running)[0] == 0
         assert sorted(lines(said)) == heard
 
@@ -167,8 +168,7 @@ def test_command_that_takes_too_long(services: Services, setting: str) -> None:
     if setting == "ExecStartPre":
         _, err = running.communicate(timeout=10)
     else:
-        until(lambda: len(services.started()) == 2)
-        time.sleep(0.1)
+        services.active(unit)
         _, _, err = finish(running)
     assert running.returncode != 0
     assert "took too long" in err
@@ -180,6 +180,7 @@ def test_signals_during_the_stop_do_not_hurt(services: Services) -> None:
     unit = services.unit(f"ExecStart={program}\nRestart=always\nExecStop=/bin/sleep 0.3\nExecStopPost=/bin/sleep 0.1")
     running = services.foreground(unit)
     until(lambda: lines(said))
+    services.active(unit)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         running.send_signal(number)
         time.sleep(0.02)

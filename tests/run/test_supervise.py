@@ -38,10 +38,10 @@ def test_order_of_the_commands(services: Services) -> None:
             f"ExecStopPost={say(services, 'stoppost')}",
         ]
     )
-    running = services.foreground(services.unit(service))
-    until(lambda: {"post", "main"} <= set(lines(log)))
-    status, out, err = finish(running)
-    assert (status, out, err) == (0, "", "")
+    managed = Managed(services, service)
+    managed.wait_for("active")
+    until(lambda: "main" in lines(log))
+    assert managed.end() == (0, "", "")
     found = lines(log)
     assert found[:3] == ["condition", "pre1", "pre2"]
     assert sorted(found[3:5]) == ["main", "post"]
@@ -84,13 +84,12 @@ def test_variables_of_the_stop_commands(services: Services) -> None:
     log = log_of(services)
     told = f"/bin/sh -c 'echo %s main=$MAINPID $SERVICE_RESULT $EXIT_CODE $EXIT_STATUS >> {log}'"
     stop, post = told.replace("%s", "stop"), told.replace("%s", "post")
-    running = services.foreground(
-        services.unit(
-            f"ExecStart={services.script(f'echo $$ >> {log}; exec sleep 1000')}\nExecStop={stop}\nExecStopPost={post}"
-        )
+    unit = services.unit(
+        f"ExecStart={services.script(f'echo $$ >> {log}; exec sleep 1000')}\nExecStop={stop}\nExecStopPost={post}"
     )
+    running = services.foreground(unit)
     until(lambda: lines(log))
-    time.sleep(0.1)
+    services.active(unit)
     finish(running)
     main, *rest = lines(log)
     assert rest == [f"stop main={main} success", "post main= success killed TERM"]
@@ -125,7 +124,7 @@ def test_reload(services: Services) -> None:
     )
     running = services.foreground(unit)
     until(lambda: lines(log))
-    time.sleep(0.1)
+    services.active(unit)
     for count in (1, 2):
         running.send_signal(signal.SIGHUP)
         until(lambda: lines(log).count("reloaded") == count)  # noqa: B023
@@ -136,8 +135,7 @@ def test_reload(services: Services) -> None:
 def test_reload_that_fails_changes_nothing(services: Services) -> None:
     unit = services.unit("ExecStart=/bin/sleep 1000\nExecReload=/bin/false\nRestart=always")
     running = services.foreground(unit)
-    until(lambda: len(services.started()) == 2)
-    time.sleep(0.1)
+    services.active(unit)
     running.send_signal(signal.SIGHUP)
     assert running.stderr and "the reload failed" in running.stderr.readline()
     assert len(services.started()) == 2
@@ -174,7 +172,7 @@ def test_control_c(services: Services) -> None:
     seen = b""
     while b"up" not in seen:
         seen += os.read(terminal, 1000)
-    time.sleep(0.1)
+    services.active(unit)
     os.write(terminal, b"\x03")
     _, status = os.waitpid(pid, 0)
     os.close(terminal)
@@ -188,8 +186,7 @@ def test_terminal_that_goes_away(services: Services) -> None:
     unit = services.unit(f"ExecStart=/bin/sleep 1000\nExecStop={say(services, 'stop')}")
     if pid == 0:
         os.execve(sys.executable, [sys.executable, "-m", "initkit", "run", str(unit)], services.environment())
-    until(lambda: len(services.started()) == 2)
-    time.sleep(0.2)
+    services.active(unit)
     os.close(terminal)
     os.waitpid(pid, 0)
     until(lambda: not services.started())
@@ -201,9 +198,10 @@ def test_signals_are_passed_on(services: Services) -> None:
     main = services.script(
         f"trap 'echo one >> {log}' USR1; trap 'echo two >> {log}' USR2; echo up >> {log}; while :; do sleep 0.01; done"
     )
-    running = services.foreground(services.unit(f"ExecStart={main}\nRestart=always"))
+    unit = services.unit(f"ExecStart={main}\nRestart=always")
+    running = services.foreground(unit)
     until(lambda: lines(log))
-    time.sleep(0.05)
+    services.active(unit)
     running.send_signal(signal.SIGUSR1)
     until(lambda: "one" in lines(log))
     running.send_signal(signal.SIGUSR2)
@@ -224,7 +222,7 @@ def test_an_idle_supervisor_sleeps(services: Services, tmp_path: Path) -> None:
     """No call to the kernel while nothing happens."""
     unit = services.unit("ExecStart=/bin/sleep 1000\nRestart=always\nType=simple\nNotifyAccess=all")
     running = services.foreground(unit)
-    until(lambda: len(services.started()) == 2)
+    services.active(unit)
     trace = tmp_path / "trace"
     strace = subprocess.Popen(["strace", "-f", "-o", trace, "-p", str(running.pid)], stderr=subprocess.PIPE, text=True)
     assert strace.stderr and "attached" in strace.stderr.readline()
@@ -281,7 +279,7 @@ def test_main_pid(services: Services) -> None:
     unit = services.unit(f"Type=notify\nExecStart={program}\nExecReload=/bin/sh -c 'echo $MAINPID >> {log}'")
     running = services.foreground(unit)
     until(lambda: lines(log))
-    time.sleep(0.1)
+    services.active(unit)
     running.send_signal(signal.SIGHUP)
     until(lambda: len(lines(log)) == 2)
     assert lines(log)[0] == lines(log)[1]
@@ -409,7 +407,8 @@ def test_exit_type(services: Services, kind: str) -> None:
     log, go = log_of(services), services.out / "go"
     child = services.script(f"while ! [ -e {go} ]; do sleep 0.01; done; echo child >> {log}")
     main = services.script(f"setsid {child} & exit 3")
-    running = services.foreground(services.unit(f"ExecStart={main}\nExecStopPost=/bin/true\nExitType={kind}"))
+    unit = services.unit(f"ExecStart={main}\nExecStopPost=/bin/true\nExitType={kind}")
+    running = services.foreground(unit)
     if kind == "main":
         assert running.wait(20) == 3
         assert not services.started()
