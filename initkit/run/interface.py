@@ -42,6 +42,8 @@ type Service (
   # while something starts or stops: what for, and until when it may go on
   waitingFor: ?string,
   deadline: ?int,
+  # what is gone of a service that runs on, where no manager is there to answer: initkit status --json
+  missing: ?string,
   commands: []string
 )
 
