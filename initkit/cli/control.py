@@ -29,6 +29,7 @@ _ABOUT = {
 _NEED_ALL = ("start", "restart", "try-restart", "reload")
 _WHOM = "the main process, the process that reads the output, or all but the latter's (all)"
 _NOT_INSTALLED = 5  # LSB
+_TRIES = 3  # with managers that end while they are spoken to
 
 
 class NoWayToReload(InitkitError):  # noqa: N818
@@ -94,13 +95,21 @@ def _control(verb: str, app: str, signal: str, whom: Whom, verbose: bool) -> int
         from initkit.errors import UsageError
 
         raise UsageError(f"--signal {fault}") from None
-    charge = find(load(app, checked=verb in _NEED_ALL), verb, verbose)
-    if whom == "logger" and not charge.socket:
-        raise InitkitError(f"{charge.service.name}: no manager of initkit's that has its logger")
-    if charge.socket:
+    service = load(app, checked=verb in _NEED_ALL)
+    for more in range(_TRIES - 1, -1, -1):
+        charge = find(service, verb, verbose)
+        if not charge.socket:
+            break
         from initkit.cli import managed
+        from initkit.run import client
 
-        return managed.kill(charge, write_signal(number), whom) if verb == "kill" else managed.change(charge, verb)
+        try:
+            return managed.kill(charge, write_signal(number), whom) if verb == "kill" else managed.change(charge, verb)
+        except client.NoManager:  # somebody else's stop has ended it meanwhile
+            if not more:
+                raise
+    if whom == "logger":
+        raise InitkitError(f"{charge.service.name}: no manager of initkit's that has its logger")
     if not charge.service.path:
         raise NoSettings(f"{app}: no settings of it are here, and no manager", hint=f"its own program can {verb} it")
     if charge.init:

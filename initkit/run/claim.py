@@ -182,12 +182,18 @@ def forget(service: Service) -> None:
     for path in survey.pid_files(service):
         if os.path.isfile(path) and identity.of(pidfile.named(path)) is None:
             pidfile.remove(path, pidfile.named(path))
-    locks = [_at_once(path) for path in (f"{folder}.lock", f"{folder}.sock.lock") if os.path.exists(path)]
-    found = survey.find(service)
-    if min(locks, default=0) >= 0 and not (found and found.group().meant(_doomed(service))):
-        for path in (register.path_of(service), f"{folder}.sock"):
-            pidfile.unlink(path)
-    for fd in locks:
+    held: list[int] = []
+    for path in (f"{folder}.lock", f"{folder}.sock.lock"):  # a start has the first while its manager takes the second
+        if os.path.exists(path):
+            held.append(_at_once(path))
+            if held[-1] < 0:
+                break
+    else:
+        found = survey.find(service)
+        if not (found and found.group().meant(_doomed(service))):
+            for path in (register.path_of(service), f"{folder}.sock"):
+                pidfile.unlink(path)
+    for fd in reversed(held):
         if fd >= 0:
             os.close(fd)
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -392,6 +393,22 @@ def test_starts_and_stops_follow_each_other_closely(services: Services) -> None:
             assert initkit(services, "stop", unit).returncode == 0
             assert not services.started()
             assert initkit(services, "status", unit).returncode == 3
+
+
+def test_restarts_and_stops_at_the_same_time(services: Services) -> None:
+    """Whoever is ended while another asks it: a stop has its way, and there is never a second copy."""
+    copies = services.out / "copies"
+    unit = services.unit(f"ExecStart={services.script(f'echo $$ >> {copies}; exec sleep 1000')}\nRestart=always")
+    assert initkit(services, "start", unit).returncode == 0
+    with ThreadPoolExecutor() as pool:
+        asked = [pool.submit(initkit, services, verb, unit) for verb in ("restart", "stop") * 5]
+    told = [each.result() for each in asked]
+    assert [each.returncode for each in told[1::2]] == [0] * 5, told
+    said = "".join(each.stderr for each in told)
+    assert "no manager is there" not in said and "without a reply" not in said and "control socket" not in said
+    assert sum(alive(int(pid)) for pid in lines(copies)) <= 1
+    assert initkit(services, "stop", unit).returncode == 0
+    assert not services.started()
 
 
 def test_errors_at_a_terminal_are_whole_lines(services: Services) -> None:
