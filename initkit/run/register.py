@@ -12,8 +12,8 @@ by one write(2):
     reader PID START             who reads the output that the settings send nowhere
 
 A program's own process writes its line before it is executed. Until then it may have the file open, as the manager has,
-and with it the lock: once that is gone, whatever that manager has started can be found. Only who may write to the file
-can have that lock (fcntl(2), F_OFD_SETLK).
+and with it a lock: once that is gone, whatever that manager has started can be found. Another lock goes as soon as it
+says who the manager is. Only who may write to the file can have these locks (fcntl(2), F_OFD_SETLK).
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ SUFFIX = ".register"
 _MANY = 100  # lives after which it is written anew
 _PATIENCE = 10.0  # seconds that the last child of a dead manager has to be executed, or to end
 _MOST = 1024 * 1024  # bytes
+_UNSAID, _UNBORN = 0, 1  # the bytes that are locked until the manager is known, and while anything may be started
 _PROCESSES = ("main", "control", "logger", "reader")
 
 
@@ -61,7 +62,9 @@ class Register:
     def _publish(self) -> int:
         fd = pidfile.publish(self.path, "".join(self._kept))
         fcntl.fcntl(fd, fcntl.F_SETFL, os.O_APPEND)
-        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _flock(fcntl.F_WRLCK))
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _flock(fcntl.F_WRLCK, _UNBORN))
+        if len(self._kept) == 1:
+            fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _flock(fcntl.F_WRLCK, _UNSAID))
         self._file = os.fstat(fd)
         return fd
 
@@ -69,6 +72,7 @@ class Register:
         """This process looks after the service, and listens at `socket`."""
         self._kept.append(_line("manager", os.getpid(), socket))
         os.write(self.fd, self._kept[-1].encode())
+        fcntl.fcntl(self.fd, fcntl.F_OFD_SETLK, _flock(fcntl.F_UNLCK, _UNSAID))
 
     def begin(self, invocation: str, *, alone: bool) -> None:
         """A life begins; `alone` says that nothing of earlier ones is left."""
@@ -101,7 +105,8 @@ class Register:
 
 
 def settle(path: str) -> None:
-    """Wait until nothing can be started any more by a manager that is dead; not for ever."""
+    """Wait until it is known who the manager is, and where that is dead, until nothing can be started any more; not for
+    ever."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
     except OSError:
@@ -109,7 +114,10 @@ def settle(path: str) -> None:
     before = _signal.signal(_signal.SIGALRM, _late)
     try:
         _signal.setitimer(_signal.ITIMER_REAL, _PATIENCE)
-        fcntl.fcntl(fd, fcntl.F_OFD_SETLKW, _flock(fcntl.F_RDLCK))
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLKW, _flock(fcntl.F_RDLCK, _UNSAID))
+        known = read(path)
+        if known is None or not known.managed():
+            fcntl.fcntl(fd, fcntl.F_OFD_SETLKW, _flock(fcntl.F_RDLCK, _UNBORN))
     except (OSError, _LateError):
         pass
     finally:
@@ -126,9 +134,9 @@ def _late(number: int, frame: object) -> NoReturn:
     raise _LateError
 
 
-def _flock(kind: int) -> bytes:
-    """fcntl(2), struct flock, for a whole file."""
-    return _struct.pack("hhqqi", kind, os.SEEK_SET, 0, 0, 0)
+def _flock(kind: int, byte: int) -> bytes:
+    """fcntl(2), struct flock, for one byte."""
+    return _struct.pack("hhqqi", kind, os.SEEK_SET, byte, 1, 0)
 
 
 def _line(word: str, pid: int, *more: str) -> str:

@@ -459,3 +459,35 @@ def test_its_logger(services: Services, how: str) -> None:
     assert initkit(services, "stop", unit).returncode == 0
     assert lines(log)[-2:] == ["up", "bye"]
     assert not services.started()
+
+
+_MANAGER = """
+import sys
+from initkit.run.register import Register
+made = Register(sys.argv[1])
+print("made", flush=True)
+sys.stdin.readline()
+made.managed("/run/nowhere.sock")
+sys.stdin.readline()
+"""
+
+
+def test_a_start_in_its_first_moment(services: Services) -> None:
+    """Whoever comes then waits until it is known who the manager is, and no longer: that one lives on."""
+    path = services.runtime / "initkit" / f"{services.prefix}moment.register"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": services.environment()}
+    manager = subprocess.Popen([sys.executable, "-c", _MANAGER, str(path)], **pipes)  # type: ignore[call-overload]
+    assert manager.stdout.readline() == "made\n"
+    code = (
+        f"from initkit.run import register; register._PATIENCE = 1000; register.settle({str(path)!r});"
+        f" print(register.read({str(path)!r}))"
+    )
+    waiting = subprocess.Popen([sys.executable, "-c", code], **pipes)  # type: ignore[call-overload]
+    locked = f":{path.stat().st_ino} "
+    until(lambda: any("->" in line and locked in line for line in lines(Path("/proc/locks"))), "one that waits")
+    manager.stdin.write("\n")
+    manager.stdin.flush()
+    told, _ = waiting.communicate(timeout=PATIENCE)
+    assert f"manager=Identity(pid={manager.pid}," in told
+    assert manager.poll() is None
+    manager.communicate("\n", timeout=PATIENCE)
