@@ -52,6 +52,11 @@ def findings(app: str, names: list[str], *, user: bool = False) -> Iterator[Find
         return
     yield from faults
     if not faults:
-        yield from check_settings.findings(service)
+        sample = service.sample()
+        if sample is service:
+            yield from check_settings.findings(service)
+        else:
+            told = f"a template: what it asks of the machine is seen for an instance, such as {service.name}1"
+            yield Finding(service.path, NOTE, told)
         for name, init in chosen:
-            yield from check_files.findings(service, name, init)
+            yield from check_files.findings(service if init.TEMPLATES else sample, name, init)

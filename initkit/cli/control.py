@@ -96,6 +96,7 @@ def _control(verb: str, app: str, signal: str, whom: Whom, verbose: bool) -> int
 
         raise UsageError(f"--signal {fault}") from None
     service = load(app, checked=verb in _NEED_ALL)
+    service.demand_instance()
     for more in range(_TRIES - 1, -1, -1):
         charge = find(service, verb, verbose)
         if not charge.socket:

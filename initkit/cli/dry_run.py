@@ -127,12 +127,12 @@ def _value(name: str, value: object) -> str:
 
 
 def _item(value: object) -> str:
-    """An item of a step's tuple: a limit, a NAME=value pair, a path that may be missing, or a word."""
+    """An item of a step's tuple: a limit, a name and what belongs to it, a path that may be missing, or a word."""
     if isinstance(value, tuple):
-        name, inner = value
-        if isinstance(inner, tuple):
-            return f"{name}={':'.join('infinity' if each == -1 else str(each) for each in inner)}"
-        return quote(f"{name}={inner}")
+        name, *inner = value
+        if isinstance(inner[0], tuple):
+            return f"{name}={':'.join('infinity' if each == -1 else str(each) for each in inner[0])}"
+        return quote(f"{name}={' '.join(str(each) for each in inner if each != '')}")
     optional = "-" if getattr(value, "optional", False) else ""
     return quote(optional + str(getattr(value, "path", value)))
 

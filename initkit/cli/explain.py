@@ -70,7 +70,7 @@ def main(verb: str, argv: list[str]) -> int:
         text = _json(None, matrix) if parsed.json else _table_of(rows, matrix)
     else:
         service = load(parsed.app, user=parsed.user)
-        matrix = {name: dict(module.support(service)) for name, module in modules.items()}
+        matrix = {name: dict(module.support(service.sample())) for name, module in modules.items()}
         text = _json(service, matrix) if parsed.json else _explanation(service, matrix)
     for line in text:
         print(line)

@@ -54,6 +54,7 @@ def _run(app: str, mode: str, dry_run: bool, sandboxed: bool = False) -> int:
     from initkit.settings.load import load
 
     service = load(app, user=is_users_own())
+    service.demand_instance()
     if dry_run:
         from initkit.cli import dry_run as printer
 

@@ -29,6 +29,8 @@ def main(verb: str, argv: list[str]) -> int:
     check_name(name)
     user = is_users_own()
     services = [load(file, user=user) for file in files or _here()]
+    for service in services:
+        service.demand_instance()
     names = [each.name for each in services]
     for each in services:
         if names.count(each.name) > 1:

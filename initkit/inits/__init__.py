@@ -4,6 +4,7 @@ Every module has:
   `support(service)`   directive -> `Support`, for the directives that the service sets
   `files(service, …)`  yields `File`s; nothing is written here
   `commands(service)`  what enables, starts, stops and asks: verb -> argv
+  `TEMPLATES`          whether it has templates and instances itself: name@instance, systemd.unit(5)
   `RUNS`               a test in sh that holds where the init runs
   `SERVED_BY`          inits whose files serve this one as well, where both go into one package: name -> what to know
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         """What a module in this package offers."""
 
         RUNS: str
+        TEMPLATES: bool
         SERVED_BY: Mapping[str, str]
 
         def support(self, service: Service) -> Mapping[str, Support]: ...

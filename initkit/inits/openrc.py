@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
+TEMPLATES = False
 RUNS = "[ -e /run/openrc/softlevel ]"
 #: Both have their scripts in /etc/init.d.
 SERVED_BY = {"sysv": "OpenRC runs the LSB script; one that reads no LSB headers, unlike Debian's, needs its own"}
@@ -201,6 +202,7 @@ def files(service: Service, options: Options) -> Iterator[File]:
     """
     from initkit.inits.render import render
 
+    service.demand_instance()
     _check_table(service)
     found, allowed = support(service), accepted(service, "openrc", options)
     through_runner = any(each.how == RUNNER for key, each in found.items() if key not in allowed)

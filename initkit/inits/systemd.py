@@ -25,6 +25,7 @@ USER_UNIT_DIRECTORY = "/etc/systemd/user"
 PACKAGED = "/usr/lib/systemd"
 
 #: sd_booted(3)
+TEMPLATES = True
 RUNS = "[ -d /run/systemd/system ]"
 SERVED_BY: dict[str, str] = {}
 

@@ -92,6 +92,7 @@ _DEFAULTS = {
 _OWN_TABLE = (*lsb.OVERRIDES, "Settings", "Runner", "DefaultFile", "AllowLoss")
 
 #: The last to be asked: any machine may have init scripts.
+TEMPLATES = False
 RUNS = "[ -d /etc/init.d ]"
 SERVED_BY: dict[str, str] = {}
 
@@ -231,6 +232,7 @@ def files(service: Service, options: Options) -> Iterator[File]:
     """
     from initkit.inits.render import render
 
+    service.demand_instance()
     _check_table(service)
     found = support(service)
     allowed = accepted(service, "sysv", options)

@@ -511,6 +511,22 @@ class Service(Resources):
         """The settings for one init only: TOML's `[sysv]` and its like."""
         return [entry for entry in self.entries if entry.section == init]
 
+    def sample(self) -> Service:
+        """The service, or an instance of it when it is a template: systemd.unit(5)."""
+        if not self.name.endswith("@"):
+            return self
+        return Service(f"{self.name}instance", self.path, self.written, user=self.user)
+
+    def demand_instance(self) -> None:
+        """Check that it can be run.
+
+        Raises:
+            SettingsError: it is a template.
+        """
+        if self.name.endswith("@"):
+            hint = f"name one of its instances, such as {self.name}1"
+            raise SettingsError("a template, which has to be instantiated", where=self.path, hint=hint)
+
     def verify(self) -> None:
         """Check every value, and that they make a service.
 
@@ -522,8 +538,8 @@ class Service(Resources):
 
     def faults(self) -> Iterator[SettingsError]:
         """Everything that keeps these settings from being used: wrong values, then what does not make a service."""
-        if self.name.endswith("@"):  # a template: what it says is meant for its instances
-            yield from Service(f"{self.name}instance", self.path, self.written, user=self.user).faults()
+        if self.name.endswith("@"):  # what it says is meant for its instances
+            yield from self.sample().faults()
             return
         found = False
         for fault in self.wrong_values():

@@ -10,6 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conformance.cases import every
+
+from initkit import inits
+from initkit.cli import dry_run, explain
+from initkit.errors import SettingsError
+from initkit.settings.load import load
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -146,3 +152,32 @@ def test_wrong_settings_print_no_plan(tmp_path: Path, initkit: Run) -> None:
         ran.stderr
         == f"initkit: {tmp_path}/app.toml:2: nice = \"99\": expected a nice level from -20 to 19, found '99'\n"
     )
+
+
+def test_every_setting_can_be_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever the suite of self-checking units sets: the plan of it, and what each init makes of it."""
+    modules = {name: inits.load(name) for name in inits.names()}
+    shown = 0
+    for case in every():
+        path = tmp_path / "app.service"
+        path.write_text(case.unit)
+        try:
+            service = load(str(path))
+        except SettingsError:
+            continue
+        assert dry_run.show(service, "--foreground") == 0
+        assert "".join(explain._explanation(service, {n: dict(each.support(service)) for n, each in modules.items()}))
+        shown += 1
+    assert shown > 300
+    assert "supervise" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("argv", [("run", "--foreground"), ("run", "--dry-run"), ("start",), ("gen-init",), ("up",)])
+def test_templates_are_not_run(initkit: Run, tmp_path: Path, argv: tuple[str, ...]) -> None:
+    (tmp_path / "app@.service").write_text("[Unit]\nBindsTo=%i.mount\n[Service]\nUser=%i\nExecStart=/bin/echo\n")
+    done = initkit(argv[0], "./app@.service", *argv[1:])
+    assert done.returncode == 78
+    assert "a template" in done.stderr and "such as app@1" in done.stderr
+    assert initkit("gen-unit", "./app@.service").returncode == 0
+    assert "BindsTo" in initkit("explain", "./app@.service").stdout
+    assert "[Service]" not in initkit("check", "--init", "systemd", "./app@.service").stdout
