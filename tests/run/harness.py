@@ -114,9 +114,10 @@ class Report:
         return soft, hard
 
     def signals(self, kind: str) -> set[int]:
-        """The signals of a mask: "SigBlk", "SigIgn", "SigCgt"."""
+        """The signals of a mask: "SigBlk", "SigIgn", "SigCgt"; without 32 and 33, the C library's own, which its
+        posix_spawn(3) has ignored."""
         mask = int(self._child[kind], 16)
-        return {number for number in range(1, 65) if mask >> (number - 1) & 1}
+        return {number for number in range(1, 65) if mask >> (number - 1) & 1 and number not in (32, 33)}
 
 
 def _fields(status: str) -> dict[str, str]:

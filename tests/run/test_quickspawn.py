@@ -41,7 +41,7 @@ def facts(services: Services, settings: str, start: object) -> tuple[object, ...
     assert os.waitpid(pid, 0) == (pid, 0)
     assert found.pid == pid
     session = [int(found.stat[3]) == pid, int(found.stat[2]) == pid, found.stat[4]]
-    signals = [found.signals(kind) - {32, 33} for kind in ("SigBlk", "SigIgn")]  # these two are the C library's own
+    signals = [found.signals(kind) for kind in ("SigBlk", "SigIgn")]
     fds = {fd: target for fd, target in found.fds.items() if fd < 3 or target == STRAY}  # sh has some of its own
     assert STRAY not in fds.values()
     return found.environment, found.umask, found.cwd, session, signals, fds, found.args
