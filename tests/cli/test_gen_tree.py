@@ -64,7 +64,7 @@ def test_the_tree(tmp_path: Path, app: Path, initkit: Run) -> None:
 def test_the_settings_come_with_a_runner_only(tmp_path: Path, app: Path, initkit: Run) -> None:
     app.write_text('exec_start = ["/usr/bin/app"]\n')
     ran = initkit("gen", "--for=systemd,sysv", "--root=dest", "app", "--json")
-    assert list(tree(tmp_path / "dest")) == ["/etc/init.d/app", "/usr/lib/systemd/system/app.service"]
+    assert sorted(tree(tmp_path / "dest")) == ["/etc/init.d/app", "/usr/lib/systemd/system/app.service"]
     assert json.loads(ran.stdout)["depends"] == []
     app.write_text('[initkit]\ncallable = "package.module:main"\n')
     ran = initkit("gen", "--for=systemd", "--root=other", "app", "--json")
