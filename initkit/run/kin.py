@@ -111,6 +111,8 @@ class Kin:
 
     def childless(self) -> bool:
         """Whether nothing of it is left, not even a process to be reaped."""
+        if not self._sessions and self.roll.heir is not self:
+            return True  # it never had one
         return self not in self.roll.owners.values() and not self._children()
 
     def members(self) -> list[Stat]:
