@@ -11,6 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from initkit.plan.filters import Filter
     from initkit.settings.command import Command
     from initkit.settings.service import Service
 
@@ -71,6 +72,7 @@ _ORDER: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("process", "Environment", ()),
     ("process", "Umask", ()),
     ("properties", "Keyring", ("KeyringMode",)),
+    ("compiled", "CompileFilters", FILTERED),
     ("namespaces", "OwnUsers", (*VIEW, "ProtectHostname", "PrivateUsers", "ReadOnlyDirectory")),
     ("namespaces", "Network", ("PrivateNetwork", "NetworkNamespacePath")),
     ("namespaces", "InterProcess", ("PrivateIPC", "IPCNamespacePath")),
@@ -106,7 +108,7 @@ _ORDER: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 #: Steps that a command with the prefix `+` is spared, and those that `!` spares it: systemd.service(5).
 _UNPRIVILEGED = (
     *("ChangeGroup", "ChangeUser", "NoNewPrivileges", "FileSystemView", "Limits"),
-    *("OwnUsers", "Network", "InterProcess", "HostName", "Users"),
+    *("OwnUsers", "Network", "InterProcess", "HostName", "Users", "CompileFilters"),
     *("AddressFamilies", "DenyWriteExecute", "RestrictRealtime", "RestrictSetuid", "RestrictNamespaces"),
     *("DenyHostName", "DenySysctl", "DenyModules", "DenyLog", "DenyClock", "DenyRawDevices", "Architectures"),
     *("LockPersonality", "SystemCallLog", "SystemCallFilter"),
@@ -120,6 +122,15 @@ _APPLIED_ONCE = (
     *VIEW, *FILTERED, *_BOUNDING, *RESOURCES, "PrivateUsers", "AmbientCapabilities", "SecureBits", "DynamicUser",
     "LoadCredential", "SetCredential", "ImportCredential", "KeyringMode",
 )  # fmt: skip
+
+
+def filtering(service: Service) -> Iterator[Filter]:
+    """The steps that filter system calls."""
+    for module, name, directives in _ORDER:
+        if module == "filters" and any(service.has(each) for each in directives):
+            step = _step(module, name).of(service)
+            if step is not None:
+                yield step  # type: ignore[misc]
 
 
 def before_exec(service: Service, spared: tuple[str, ...] = ()) -> tuple[Step, ...]:

@@ -50,8 +50,8 @@ def library() -> Any:
     )
 
 
-class _Filter(Step):
-    """A filter that is loaded into the libc. Subclasses say what it has."""
+class Filter(Step):
+    """A filter that the kernel gets as initkit.plan.compiled has made it ready. Subclasses say what it has."""
 
     manual = "systemd.exec(5) SYSTEM CALL FILTERING"
     status = 228
@@ -59,12 +59,23 @@ class _Filter(Step):
     library: ClassVar[Any]
 
     def apply(self, process: Process) -> None:
-        type(self).library = library()
         libc.gain_filters()
-        self.load()
+        libc.set_filter(process.filters[str(self)])
 
-    def load(self) -> None:
-        """Make the filter and load it."""
+    def is_needed(self) -> bool:
+        """Whether the kernel cannot do it without a filter."""
+        return True
+
+    def program(self) -> bytes:
+        """The filter for the kernel: an array of seccomp(2)'s struct sock_filter."""
+        type(self).library = library()
+        with open(os.memfd_create("filter"), "w+b") as file:
+            self.built().export_bpf(file)
+            file.seek(0)
+            return file.read()
+
+    def built(self) -> Any:
+        """The filter, in libseccomp's hands."""
         raise NotImplementedError
 
     def made(self, default: int | None = None, *, native: bool = False) -> Any:
@@ -81,12 +92,12 @@ class _Filter(Step):
         """What a call gets: an error, or death."""
         return self.library.KILL_PROCESS if error == filters.KILL else self.library.ERRNO(error)
 
-    def deny(self, names: Iterable[str], error: int = _EPERM) -> None:
-        """Load a filter that refuses these calls."""
+    def denying(self, names: Iterable[str]) -> Any:
+        """A filter that refuses these calls."""
         found = self.made()
         for name in names:
-            _add(found, self.action(error), name)
-        found.load()
+            _add(found, self.action(_EPERM), name)
+        return found
 
 
 def _add(found: Any, action: Any, name: str, *arguments: Any) -> None:
@@ -98,7 +109,7 @@ def _add(found: Any, action: Any, name: str, *arguments: Any) -> None:
         # a system call that this libseccomp, and so this machine, does not have, or that is the default anyway
 
 
-class _Wanted(_Filter):
+class _Wanted(Filter):
     """A filter that a setting asks for by yes."""
 
     attribute: ClassVar[str] = ""
@@ -113,8 +124,8 @@ class _Denied(_Wanted):
 
     group: ClassVar[str] = ""
 
-    def load(self) -> None:
-        self.deny(filters.members(self.group))
+    def built(self) -> Any:
+        return self.denying(filters.members(self.group))
 
 
 class DenySysctl(_Denied):
@@ -158,11 +169,11 @@ class DenyHostName(_Denied):
     name, directives = "deny_host_name", ("ProtectHostname",)
     attribute = "protect_hostname"
 
-    def load(self) -> None:
-        self.deny(("sethostname", "setdomainname"))
+    def built(self) -> Any:
+        return self.denying(("sethostname", "setdomainname"))
 
 
-class AddressFamilies(_Filter):
+class AddressFamilies(Filter):
     """RestrictAddressFamilies=: socket(2) gives EAFNOSUPPORT for the others."""
 
     name, directives, status = "address_families", ("RestrictAddressFamilies",), 232
@@ -175,7 +186,7 @@ class AddressFamilies(_Filter):
         words = service.restrict_address_families
         return cls(*filters.merged_families(words)) if words else None
 
-    def load(self) -> None:
+    def built(self) -> Any:
         lib, found = self.library, self.made(native=True)
         refused = lib.ERRNO(_EAFNOSUPPORT)
         if not self.allows:
@@ -189,7 +200,7 @@ class AddressFamilies(_Filter):
             for family in range(self.families[-1]):
                 if family not in self.families:
                     found.add_rule(refused, "socket", lib.Arg(0, lib.EQ, family))
-        found.load()
+        return found
 
 
 class DenyWriteExecute(_Wanted):
@@ -198,11 +209,16 @@ class DenyWriteExecute(_Wanted):
     name, directives = "deny_write_execute", ("MemoryDenyWriteExecute",)
     attribute = "memory_deny_write_execute"
 
-    def apply(self, process: Process) -> None:
-        if not libc.refuse_exec_gain():
-            super().apply(process)
+    def is_needed(self) -> bool:
+        return not libc.can_refuse_exec_gain()
 
-    def load(self) -> None:
+    def apply(self, process: Process) -> None:
+        if self.is_needed():
+            super().apply(process)
+        else:
+            libc.refuse_exec_gain()
+
+    def built(self) -> Any:
         lib, found = self.library, self.made(native=True)
         refused, writable, executable = lib.ERRNO(_EPERM), 2, 4  # mmap(2)
         both = writable | executable
@@ -210,7 +226,7 @@ class DenyWriteExecute(_Wanted):
         for name in ("mprotect", "pkey_mprotect"):
             found.add_rule(refused, name, lib.Arg(2, lib.MASKED_EQ, executable, executable))
         found.add_rule(refused, "shmat", lib.Arg(2, lib.MASKED_EQ, 0o100000, 0o100000))  # shmop(2) SHM_EXEC
-        found.load()
+        return found
 
 
 class RestrictRealtime(_Wanted):
@@ -219,13 +235,13 @@ class RestrictRealtime(_Wanted):
     name, directives = "restrict_realtime", ("RestrictRealtime",)
     attribute = "restrict_realtime"
 
-    def load(self) -> None:
+    def built(self) -> Any:
         lib, found = self.library, self.made()
         refused = lib.ERRNO(_EPERM)
         for policy in _REALTIME:
             found.add_rule(refused, "sched_setscheduler", lib.Arg(1, lib.EQ, policy))
         found.add_rule(refused, "sched_setscheduler", lib.Arg(1, lib.GT, _LAST_POLICY))
-        found.load()
+        return found
 
 
 class RestrictSetuid(_Wanted):
@@ -242,7 +258,7 @@ class RestrictSetuid(_Wanted):
     #: Which arguments are the flags and the mode.
     OPENS: ClassVar[dict[str, tuple[int, int]]] = {"open": (1, 2), "openat": (2, 3)}
 
-    def load(self) -> None:
+    def built(self) -> Any:
         lib, found = self.library, self.made()
         refused = lib.ERRNO(_EPERM)
         for bit in _SET_IDS:
@@ -252,10 +268,10 @@ class RestrictSetuid(_Wanted):
                 creates = lib.Arg(flags, lib.MASKED_EQ, os.O_CREAT, os.O_CREAT)
                 _add(found, refused, name, creates, lib.Arg(mode, lib.MASKED_EQ, bit, bit))
         _add(found, lib.ERRNO(_ENOSYS), "openat2")  # whose mode is behind a pointer
-        found.load()
+        return found
 
 
-class RestrictNamespaces(_Filter):
+class RestrictNamespaces(Filter):
     """RestrictNamespaces=: unshare(2), clone(2), setns(2)."""
 
     name, directives = "restrict_namespaces", ("RestrictNamespaces",)
@@ -267,7 +283,7 @@ class RestrictNamespaces(_Filter):
         kept = service.restrict_namespaces
         return None if kept in (None, filters.ALL_NAMESPACES) else cls(kept)
 
-    def load(self) -> None:
+    def built(self) -> Any:
         lib, found = self.library, self.made()
         refused = lib.ERRNO(_EPERM)
         for flag in filters.NAMESPACES.values():
@@ -278,10 +294,10 @@ class RestrictNamespaces(_Filter):
             found.add_rule(refused, "setns", lib.Arg(1, lib.MASKED_EQ, flag, flag))
         found.add_rule(refused, "setns", lib.Arg(1, lib.EQ, 0))  # any kind
         _add(found, lib.ERRNO(_ENOSYS), "clone3")  # whose flags are behind a pointer
-        found.load()
+        return found
 
 
-class Architectures(_Filter):
+class Architectures(Filter):
     """SystemCallArchitectures=: a call by another one's numbers ends the process."""
 
     name, directives = "architectures", ("SystemCallArchitectures",)
@@ -292,7 +308,7 @@ class Architectures(_Filter):
     def of(cls, service: Service) -> Self | None:
         return cls(service.system_call_architectures) if service.system_call_architectures else None
 
-    def load(self) -> None:
+    def built(self) -> Any:
         lib = self.library
         found = lib.SyscallFilter(lib.ALLOW)
         found.set_attr(lib.Attr.CTL_NNP, 0)
@@ -300,7 +316,7 @@ class Architectures(_Filter):
             arch = getattr(lib.Arch, _ARCHITECTURES.get(name, ""), None)
             if arch is not None and not found.exist_arch(arch):
                 found.add_arch(arch)
-        found.load()
+        return found
 
 
 class LockPersonality(_Wanted):
@@ -309,13 +325,13 @@ class LockPersonality(_Wanted):
     name, directives = "lock_personality", ("LockPersonality",)
     attribute = "lock_personality"
 
-    def load(self) -> None:
+    def built(self) -> Any:
         lib, found = self.library, self.made()
         found.add_rule(lib.ERRNO(_EPERM), "personality", lib.Arg(0, lib.NE, libc.personality()))
-        found.load()
+        return found
 
 
-class SystemCallLog(_Filter):
+class SystemCallLog(Filter):
     """SystemCallLog=: the kernel's log tells of these."""
 
     name, directives = "system_call_log", ("SystemCallLog",)
@@ -326,16 +342,16 @@ class SystemCallLog(_Filter):
     def of(cls, service: Service) -> Self | None:
         return cls(service.system_call_log) if service.system_call_log else None
 
-    def load(self) -> None:
+    def built(self) -> Any:
         lists, named = filters.merged(self.words)
         lib = self.library
         found = self.made(lib.ALLOW if lists else lib.LOG)
         for name in named:
             _add(found, lib.LOG if lists else lib.ALLOW, name)
-        found.load()
+        return found
 
 
-class SystemCallFilter(_Filter):
+class SystemCallFilter(Filter):
     """SystemCallFilter=, SystemCallErrorNumber=."""
 
     name, directives = "system_call_filter", ("SystemCallFilter", "SystemCallErrorNumber")
@@ -347,7 +363,7 @@ class SystemCallFilter(_Filter):
     def of(cls, service: Service) -> Self | None:
         return cls(service.system_call_filter, service.system_call_error) if service.system_call_filter else None
 
-    def load(self) -> None:
+    def built(self) -> Any:
         lib = self.library
         allows, named = filters.merged(self.words)
         refused = self.action(self.error)
@@ -355,4 +371,4 @@ class SystemCallFilter(_Filter):
         for name, error in named.items():
             otherwise = lib.ALLOW if allows else refused
             _add(found, otherwise if error == filters.UNSAID else self.action(error), name)
-        found.load()
+        return found

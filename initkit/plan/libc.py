@@ -26,7 +26,8 @@ _PR_SET_SECUREBITS = 28
 PR_SET_TIMERSLACK = 29
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_RAISE = 2
-_PR_SET_MDWE, _PR_MDWE_REFUSE_EXEC_GAIN = 65, 1
+_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
+_PR_SET_MDWE, _PR_GET_MDWE, _PR_MDWE_REFUSE_EXEC_GAIN = 65, 66, 1
 _IPC_RMID = 0
 # inotify(7)
 _IN_CLOSE = 0x8 | 0x10
@@ -172,6 +173,10 @@ class _Sets(ctypes.Structure):
     _fields_ = (("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inheritable", ctypes.c_uint32))
 
 
+class _Filter(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p))
+
+
 def _capget() -> list[int]:
     """The effective, the permitted and the inheritable set."""
     sets = (_Sets * 2)()
@@ -206,15 +211,25 @@ def gain_filters() -> None:
         kernel.no_new_privileges()
 
 
-def refuse_exec_gain() -> bool:
-    """PR_SET_MDWE: no memory becomes executable any more. False where the kernel has no such thing (Linux 6.3)."""
+def set_filter(program: bytes) -> None:
+    """prctl(2) PR_SET_SECCOMP: bind this process, and what it becomes, by a filter: an array of struct sock_filter."""
+    _checked(_libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(_Filter(len(program) // 8, program))))
+
+
+def can_refuse_exec_gain() -> bool:
+    """Whether the kernel has PR_SET_MDWE (Linux 6.3)."""
     try:
-        prctl(_PR_SET_MDWE, _PR_MDWE_REFUSE_EXEC_GAIN)
+        prctl(_PR_GET_MDWE)
     except OSError as fault:
         if fault.errno == errno.EINVAL:
             return False
         raise
     return True
+
+
+def refuse_exec_gain() -> None:
+    """PR_SET_MDWE: no memory becomes executable any more."""
+    prctl(_PR_SET_MDWE, _PR_MDWE_REFUSE_EXEC_GAIN)
 
 
 def drop_bounding_set(kept: int) -> None:

@@ -43,7 +43,7 @@ def perform(steps: Iterable[Step], process: Process) -> None:
 
 def failure(step: Step, process: Process, fault: Exception) -> StepError:
     """The error of a step: the assignment that asked for it, and what the system said."""
-    status = step.status_of_fd if isinstance(step, OpenStream) else step.status
+    status = step.status_of_fd if isinstance(step, OpenStream) else getattr(fault, "status", step.status)
     said = os.strerror(fault.errno) if isinstance(fault, OSError) and fault.errno else str(fault)
     about = f"{os.fsdecode(fault.filename)}: " if isinstance(fault, OSError) and fault.filename else ""
     entry = _asked_for(step, process.service, getattr(fault, "directives", step.directives))
