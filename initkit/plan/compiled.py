@@ -87,6 +87,7 @@ def _keep(path: str, about: tuple[object, ...], programs: list[bytes]) -> None:
 
 
 def _library() -> str:
-    """The file of the libseccomp that this process has loaded."""
+    """The file of the libseccomp that this process has loaded; in some bindings it is built in."""
     with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as file:
-        return next((line.split(None, 5)[5].rstrip("\n") for line in file if "/libseccomp.so" in line), "")
+        mapped = (line.rstrip("\n").partition("/") for line in file if "seccomp" in line)
+        return next((f"/{path}" for _, _, path in mapped if ".so" in path), "")

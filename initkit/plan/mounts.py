@@ -86,6 +86,7 @@ class _View:
         self.files: set[str] = set()  # of these, those that are no directories
         self.skipped: set[str] = set()  # optional ones without a source
         self.made: list[Mount] = []
+        self._known: list[str] = []  # where something is mounted, while that is known
 
     def close(self) -> None:
         for fd in (self.proc, self.hidden, *self.trees.values(), *self.moved.values()):
@@ -130,6 +131,7 @@ class _View:
         libc.mount(".", "/", flags=libc.MS_MOVE)
         os.chroot(".")
         os.chdir("/")
+        self._known = []
 
     def resolved(self, mounts: tuple[Mount, ...]) -> list[Mount]:
         """The mounts at the paths that symbolic links lead to."""
@@ -153,6 +155,9 @@ class _View:
         if mount.optional and mount.kind != "bind" and not os.path.exists(mount.path):
             return
         self.made.append(mount)
+        if mount.kind in (*view.ACCESS, *view.EXECUTION):
+            self._make_mount_point(mount.path)
+            return
         if mount.kind in ("bind", "private-tmp"):
             self._place(mount.path)
         elif mount.kind == "tmpfs":
@@ -162,12 +167,17 @@ class _View:
             self._hide(mount.path)
         elif mount.kind == "dev":
             self._make_devices()
-        elif mount.kind in ("proc", "sysfs", "mqueue"):
+        else:
             self._mount_api(mount)
-        elif mount.path not in self._mounted():
-            tree = libc.clone_tree(mount.path, recursive=True)
-            libc.move_tree(tree, mount.path)
+        self._known = []
+
+    def _make_mount_point(self, path: str) -> None:
+        """What is to be restricted is a mount of its own."""
+        if path not in self._mounted():
+            tree = libc.clone_tree(path, recursive=True)
+            libc.move_tree(tree, path)
             os.close(tree)
+            self._known.append(path)  # what is below it is there still, under the same path
 
     def _place(self, path: str) -> None:
         """Mount a copy, at a path that is made if it is not there."""
@@ -245,9 +255,12 @@ class _View:
 
     def _mounted(self) -> list[str]:
         """Where something is mounted, as seen from the present root: proc(5), mountinfo."""
+        if self._known:
+            return self._known
         fd = os.open("self/mountinfo", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.proc)
         with open(fd, encoding="utf-8", errors="surrogateescape") as file:
-            return list(dict.fromkeys(_unescaped(line.split()[4]) for line in file))
+            self._known = list(dict.fromkeys(_unescaped(line.split(None, 5)[4]) for line in file))
+        return self._known
 
 
 def _move(fd: int, path: str) -> None:
@@ -281,6 +294,8 @@ def _restrict(path: str, flags: int) -> None:
 
 def _unescaped(text: str) -> str:
     """proc(5): blanks, newlines and backslashes are octal."""
+    if "\\" not in text:
+        return text
     for code, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
         text = text.replace(code, char)
     return text

@@ -23,18 +23,19 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 PATIENCE = 60.0
 _PR_SET_CHILD_SUBREAPER = 36
 _STAMP = 8  # bytes of one
-#: Takes down when it begins, and waits for a signal. Static, so that little of what is measured is its own.
+#: Takes down when it begins, and becomes what its arguments say, or waits for a signal. Static, so that little of what is measured is its own.
 _PROGRAM = r"""
 #include <fcntl.h>
 #include <time.h>
 #include <unistd.h>
-int main(void) {
+int main(int argc, char **argv) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     long long stamp = now.tv_sec * 1000000000LL + now.tv_nsec;
     int fd = open(STAMPS, O_WRONLY | O_APPEND);
     if (write(fd, &stamp, sizeof stamp) != sizeof stamp) return 1;
     close(fd);
+    if (argc > 1) return execv(argv[1], argv + 1);
     for (;;) pause();
 }
 """
@@ -64,6 +65,7 @@ class Place:
     def __init__(self, bin_folder: Path | None) -> None:
         self._given = bin_folder
         self._names: set[str] = set()
+        self._spared: set[int] = set()
 
     def __enter__(self) -> Place:
         # Daemons become our children: so they are found, and ended, whoever has started them.
@@ -133,12 +135,12 @@ class Place:
 
     # --- processes ------------------------------------------------------------------------------------------------
 
-    def begin(self, command: Sequence[str | Path], **more: str) -> subprocess.Popen[bytes]:
-        """Start something that goes on."""
+    def begin(self, command: Sequence[str | Path], fds: Sequence[int] = ()) -> subprocess.Popen[bytes]:
+        """Start something that goes on, with these descriptors besides the usual ones."""
         log = (self.folder / "log").open("ab")
         with log:
             return subprocess.Popen(
-                command, env={**environment(), **more}, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                command, env=environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=fds
             )
 
     def run(self, command: Sequence[str | Path], *, check: bool = True) -> float:
@@ -153,11 +155,15 @@ class Place:
             raise RuntimeError(f"{command} ended with {status}: {said}")
         return taken
 
+    def spare(self) -> None:
+        """Who lives now, and descends from them, is somebody else's to end."""
+        self._spared.update(self.left())
+
     def left(self) -> list[int]:
         """All descendants that live."""
         below: dict[int, list[int]] = {}
         for pid, parent, state in processes():
-            if state not in "ZX":
+            if state not in "ZX" and pid not in self._spared:
                 below.setdefault(parent, []).append(pid)
         found = list(below.get(os.getpid(), []))
         for pid in found:
@@ -192,10 +198,11 @@ class Place:
         """Nothing has begun."""
         self.stamps_file.write_bytes(b"")
 
-    def stamps(self, count: int) -> list[float]:
-        """When programs have begun (`time.monotonic`), as soon as so many have."""
-        until(lambda: self.stamps_file.stat().st_size >= count * _STAMP, f"{count} programs")
-        data = self.stamps_file.read_bytes()
+    def stamps(self, count: int, file: Path | None = None) -> list[float]:
+        """When programs have begun (`time.monotonic`), as soon as so many have; in a machine it is another file."""
+        file = file or self.stamps_file
+        until(lambda: file.stat().st_size >= count * _STAMP, f"{count} programs")
+        data = file.read_bytes()
         return [int.from_bytes(data[at : at + _STAMP], sys.byteorder) / 1e9 for at in range(0, len(data), _STAMP)]
 
 

@@ -113,6 +113,22 @@ def starts(results: Results) -> list[list[str]]:
     return rows
 
 
+def sandboxes(found: Results) -> list[list[str]]:
+    """What a sandbox costs: a row for each who, with the figures by settings and what they are of those without."""
+    levels = list(found)
+    rows = [["", *levels]]
+    for who in dict.fromkeys(who for figures in found.values() for who in figures):
+        medians = [median(found[level][who]) if who in found[level] else None for level in levels]
+        rows.append([who, *(_beside(value, medians[0]) for value in medians)])
+    return rows
+
+
+def _beside(value: float | None, first: float | None) -> str:
+    if value is None:
+        return ""
+    return shown(value, "ms") + (f" ({value / first:.1f})" if first and value != first else "")
+
+
 def plot(growth: Growth) -> Iterator[str]:
     """Time and memory by the number of services, as bars, and what one more costs."""
     most = max(seconds for _, seconds, _ in growth), max(size for _, _, size in growth)
@@ -131,7 +147,8 @@ def _bar(part: float, width: int = 30) -> str:
     return f"{'#' * round(part * width):<{width}}"
 
 
-def as_json(results: Results, starting: Results, growth: Growth) -> str:
+def as_json(results: Results, starting: Results, growth: Growth, sandboxed: Results) -> str:
     """All figures, in seconds, MiB and counts."""
     rows = [{"services": count, "seconds": seconds, "rss": size} for count, seconds, size in growth]
-    return json.dumps({"managers": results, "starts": starting, "growth": rows}, indent=1)
+    found = {"managers": results, "starts": starting, "growth": rows, "sandboxes": sandboxed}
+    return json.dumps(found, indent=1)
