@@ -221,8 +221,9 @@ def measured(place: Place, only: list[str], rounds: int, lived: float, say: Call
             try:
                 measure()  # warm
                 todo.append((level, who, measure))
-            except RuntimeError as fault:
+            except (RuntimeError, TimeoutError) as fault:
                 all_of_them.left_out.append(f"{who}, {level}: {fault}")
+                place.end_all()
         for number in range(rounds):
             say(f"sandboxes: round {number + 1} of {rounds}")
             for level, who, measure in todo:
