@@ -14,7 +14,8 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.skipif(not shutil.which("cc"), reason="needs a C compiler")
 
 
-_FEW = ["--rounds", "1", "--starts", "1", "--idle", "0.1", "--lived", "0", "--services", "2", "--growth", "1"]
+_FEW = ["--rounds", "1", "--starts", "1", "--sandboxes", "1", "--idle", "0.1", "--lived", "0"]
+_FEW += ["--services", "2", "--growth", "1"]
 
 
 def test_a_short_run(tmp_path: Path) -> None:
@@ -29,7 +30,7 @@ def test_a_short_run(tmp_path: Path) -> None:
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    for row in ("restart after a crash", "2 services up", "idle, wake-ups in 0.1 s", "python -c pass"):
+    for row in ("restart after a crash", "2 services up", "idle, wake-ups in 0.1 s", "python -c pass", "initkit, a restart"):
         assert f"| {row} |" in done.stdout
     assert "     1 services" in done.stdout
     assert list(folder.iterdir()) == []

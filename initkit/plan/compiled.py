@@ -39,7 +39,7 @@ class CompileFilters(Step):
         steps = {str(step): step for step in plan.filtering(process.service) if step.is_needed()}
         if not steps:
             return
-        about = (__version__, os.uname().machine, libc.personality(), *steps)
+        about: tuple[str | int, ...] = (__version__, os.uname().machine, libc.personality(), *steps)
         folder = f"{process.service.runtime_root}/{_KEPT}"
         path = f"{folder}/{binascii.crc32(repr(about).encode()):08x}"
         programs = _read(path, about)
@@ -59,7 +59,7 @@ def _compiled(step: Filter) -> bytes:
         raise failed from None
 
 
-def _read(path: str, about: tuple[object, ...]) -> list[bytes]:
+def _read(path: str, about: tuple[str | int, ...]) -> list[bytes]:
     """What is kept there; nothing where it is about something else, or another libseccomp's."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -72,7 +72,7 @@ def _read(path: str, about: tuple[object, ...]) -> list[bytes]:
         return []
 
 
-def _keep(path: str, about: tuple[object, ...], programs: list[bytes]) -> None:
+def _keep(path: str, about: tuple[str | int, ...], programs: list[bytes]) -> None:
     """Keep it, whole or not at all; where that cannot be done, the next start compiles again."""
     draft = f"{path}.{os.getpid()}"
     try:

@@ -26,9 +26,9 @@ over for initkit when it says that the service is ready, for python-daemon when 
 """
 _ABOUT_STARTS = "What a start costs, medians of {}, as a ratio to a bare Python that does nothing:\n"
 _ABOUT_SANDBOXES = """\
-What a sandbox costs, medians of {}, in brackets the ratio to the same without any. A start lasts from the exec of who makes it
-to the program's first instruction, a restart from the end of a program to that of the next. bwrap has the nearest
-options, and initkit's own filters; systemd is asked in a machine that has booted it, and initkit beside it.
+What a sandbox costs, medians of {}, in brackets the ratio to the same without any. A start lasts from the exec of who
+makes it to the program's first instruction, a restart from the end of a program to that of the next. bwrap has the
+nearest options, and initkit's own filters; systemd is asked in a machine that has booted it, and initkit beside it.
 """
 _ABOUT_GROWTH = "How `initkit up` grows with the number of services:\n"
 

@@ -23,7 +23,8 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 PATIENCE = 60.0
 _PR_SET_CHILD_SUBREAPER = 36
 _STAMP = 8  # bytes of one
-#: Takes down when it begins, and becomes what its arguments say, or waits for a signal. Static, so that little of what is measured is its own.
+#: Takes down when it begins, and becomes what its arguments say, or waits for a signal. Static, so that little of what
+#: is measured is its own.
 _PROGRAM = r"""
 #include <fcntl.h>
 #include <time.h>

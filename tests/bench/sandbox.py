@@ -98,10 +98,11 @@ class Sandboxes:
 
     def measures(self, lived: float) -> Iterator[tuple[str, str, Measure]]:
         """Settings, who, and what measures one start of it."""
+        run = [self.place.tool("initkit"), "run", "--foreground"]
         for level in self.levels:
-            unit, kept = self.unit(level), self.unit(level, Restart="always", RestartSec="0")
-            yield level, INITKIT, self._start([self.place.tool("initkit"), "run", unit, "--foreground"])
-            yield level, INITKIT_RESTART, self._restart([self.place.tool("initkit"), "run", kept, "--foreground"], lived)
+            unit, kept = self.unit(level), self.unit(level, Restart="on-abnormal", RestartSec="0")
+            yield level, INITKIT, self._start([*run, unit])
+            yield level, INITKIT_RESTART, self._restart([*run, kept], lived)
         if self._wants(BWRAP, self.place.tool("bwrap"), "not installed"):
             for level in self.levels:
                 yield level, BWRAP, self._bwrap(level)
@@ -123,7 +124,7 @@ class Sandboxes:
         inside = Path(f"/proc/{machine.pid}/root{self.place.stamps_file}")
         enter: list[str | Path] = ["nsenter", "--target", str(machine.pid), "--all", "--"]
         for level in self.levels:
-            unit, kept = self.unit(level), self.unit(level, Restart="always", RestartSec="0")
+            unit, kept = self.unit(level), self.unit(level, Restart="on-abnormal", RestartSec="0")
             for file in (unit, kept):
                 machine.write(f"/run/systemd/system/{file.name}", file.read_text())
             run = ["/usr/bin/initkit", "run"]
