@@ -30,7 +30,8 @@ def test_a_short_run(tmp_path: Path) -> None:
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    for row in ("restart after a crash", "2 services up", "idle, wake-ups in 0.1 s", "python -c pass", "initkit, a restart"):
+    rows = ("restart after a crash", "2 services up", "idle, wake-ups in 0.1 s", "python -c pass", "initkit, a restart")
+    for row in rows:
         assert f"| {row} |" in done.stdout
     assert "     1 services" in done.stdout
     assert list(folder.iterdir()) == []
