@@ -110,6 +110,10 @@ class OomScoreAdjust(Step):
         fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
         try:
             os.write(fd, str(self.score).encode())
+        except PermissionError:
+            if os.geteuid():
+                raise
+            # A container's root may not lower it: there its host decides, as systemd sees it, too.
         finally:
             os.close(fd)
 
@@ -176,16 +180,30 @@ class CpuAffinity(Step):
     status = 215
 
     cpus: tuple[int, ...]
+    nodes: tuple[int, ...] = ()  # or theirs
 
     @classmethod
     def of(cls, service: Service) -> Self | None:
-        return cls(tuple(sorted(set(service.cpu_affinity)))) if service.cpu_affinity else None
+        cpus = tuple(sorted(set(service.cpu_affinity)))
+        return cls((), service.numa_mask) if -1 in cpus else cls(cpus) if cpus else None
 
-    def shell(self) -> Shell:
-        return Shell(prefix=f"taskset -c {','.join(map(str, self.cpus))}")
+    def shell(self) -> Shell | None:
+        return Shell(prefix=f"taskset -c {','.join(map(str, self.cpus))}") if self.cpus else None
 
     def apply(self, process: Process) -> None:
-        os.sched_setaffinity(0, self.cpus)
+        os.sched_setaffinity(0, self.cpus or _cpus_of(self.nodes))
+
+
+def _cpus_of(nodes: tuple[int, ...]) -> tuple[int, ...]:
+    """The CPUs of memory nodes: numa(7)."""
+    from initkit.settings.values import cpu_set
+
+    found: list[int] = []
+    files = ["cpu/possible"] if nodes == (-1,) else [f"node/node{node}/cpulist" for node in nodes]
+    for name in files:
+        with open(f"/sys/devices/system/{name}", encoding="ascii") as file:
+            found += cpu_set(file.read().strip())
+    return tuple(found)
 
 
 class IoScheduling(Step):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 from initkit.plan import libc
@@ -132,4 +133,9 @@ class Keyring(Step):
         return cls(service.keyring_mode == "shared") if service.keyring_mode in ("private", "shared") else None
 
     def apply(self, process: Process) -> None:
-        libc.new_session_keyring(shared=self.shared, uid=process.uid)
+        try:
+            libc.new_session_keyring(shared=self.shared, uid=process.uid)
+        except OSError as fault:
+            # Where a container's filter forbids keyctl(2), or the kernel has none, no program can reach a keyring.
+            if fault.errno not in (errno.EPERM, errno.EACCES, errno.ENOSYS):
+                raise

@@ -118,7 +118,7 @@ def _directories(text: str, expand: Callable[[str], str]) -> Iterator[Directory]
 
 
 def _cpus(text: str, expand: Callable[[str], str]) -> Iterator[int]:
-    return iter(values.cpu_set(text))
+    return iter((-1,) if text == "numa" else values.cpu_set(text))  # -1: those of NUMAMask='s nodes
 
 
 def _exits(text: str, expand: Callable[[str], str]) -> Iterator[tuple[str, int]]:
