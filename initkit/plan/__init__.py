@@ -77,6 +77,7 @@ _ORDER: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("namespaces", "Network", ("PrivateNetwork", "NetworkNamespacePath")),
     ("namespaces", "InterProcess", ("PrivateIPC", "IPCNamespacePath")),
     ("mounts", "FileSystemView", (*VIEW, "ReadOnlyDirectory", "DynamicUser")),
+    ("mounts", "PrivilegedView", (*VIEW, "ReadOnlyDirectory", "DynamicUser")),
     ("namespaces", "HostName", ("ProtectHostname",)),
     ("identity", "ChangeGroup", ("User", "Group", "SupplementaryGroups", "DynamicUser")),
     ("namespaces", "Users", ("PrivateUsers",)),
@@ -108,13 +109,15 @@ _ORDER: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 #: Steps that a command with the prefix `+` is spared, and those that `!` spares it: systemd.service(5).
 _UNPRIVILEGED = (
     *("ChangeGroup", "ChangeUser", "NoNewPrivileges", "FileSystemView", "Limits"),
-    *("OwnUsers", "Network", "InterProcess", "HostName", "Users", "CompileFilters"),
+    *("OwnUsers", "HostName", "Users", "CompileFilters"),
     *("AddressFamilies", "DenyWriteExecute", "RestrictRealtime", "RestrictSetuid", "RestrictNamespaces"),
     *("DenyHostName", "DenySysctl", "DenyModules", "DenyLog", "DenyClock", "DenyRawDevices", "Architectures"),
     *("LockPersonality", "SystemCallLog", "SystemCallFilter"),
     *("BoundingSet", "KeepCapabilities", "AmbientCapabilities", "SecureBits"),
 )
 _SETUID = ("ChangeGroup", "ChangeUser")
+#: Steps that are only there where all of these are spared.
+_INSTEAD = {"PrivilegedView": _UNPRIVILEGED}
 #: Those that are left where systemd, which has started the runner, has applied the unit's settings itself.
 _LEFT = ("ResetSignals", "ResetSignalMask", "CloseDescriptors", "Environment", "Umask", "ChangeDirectory")
 _SANDBOX = tuple(name for _, name, _ in _ORDER if name not in _LEFT)
@@ -258,6 +261,14 @@ def has_credentials(service: Service) -> bool:
     return any(map(service.has, ("LoadCredential", "SetCredential", "ImportCredential")))
 
 
+def shares_namespaces(service: Service) -> bool:
+    """Whether several programs share what is the service's own: PrivateNetwork=, PrivateIPC=. An ordinary user's can
+    not: there each is in a user namespace of its own."""
+    if service.user or not (service.private_network or service.private_ipc):
+        return False
+    return len(service.exec_start) > 1 or any(map(service.has, (*PARENTAL[:5], "ExecReload")))
+
+
 def wants_group(service: Service) -> bool:
     """Whether the settings ask something of the service's control group."""
     return any(service.has(each) for each in RESOURCES)
@@ -282,6 +293,8 @@ def _steps(service: Service, spared: tuple[str, ...]) -> Iterator[Step]:
     for module, name, directives in _ORDER:
         if name == "streams" and (name not in spared or service.has_logger):
             yield from streams.streams(service)
+        elif name in _INSTEAD and not set(_INSTEAD[name]) <= set(spared):
+            continue
         elif name not in spared and (not directives or any(_sets(service, each) for each in directives)):
             step = _step(module, name).of(service)
             if step is not None:
@@ -303,5 +316,5 @@ def every() -> Iterator[type[Step]]:
     """All step classes that directives can ask for: the support matrix is made of them."""
     yield streams.OpenStream
     for module, name, _ in _ORDER:
-        if module:
+        if module and name not in _INSTEAD:
             yield _step(module, name)

@@ -286,9 +286,14 @@ def join_namespace(path: str, kind: int) -> None:
     """setns(2) of the namespace that is bound to a file."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        _checked(_libc.setns(ctypes.c_int(fd), ctypes.c_int(kind)))
+        enter_namespace(fd, kind)
     finally:
         os.close(fd)
+
+
+def enter_namespace(fd: int, kind: int) -> None:
+    """setns(2)."""
+    _checked(_libc.setns(ctypes.c_int(fd), ctypes.c_int(kind)))
 
 
 def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str = "") -> None:

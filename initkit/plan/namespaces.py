@@ -12,6 +12,7 @@ from initkit.plan.step import Process, Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Self
 
     from initkit.settings.service import Service
@@ -19,6 +20,29 @@ if TYPE_CHECKING:
 # netdevice(7)
 _SIOCGIFFLAGS, _SIOCSIFFLAGS = 0x8913, 0x8914
 _IFF_UP = 1
+
+
+_KINDS = {"net": libc.CLONE_NEWNET, "ipc": libc.CLONE_NEWIPC}  # by their names in /proc/PID/ns
+
+
+def make(names: Iterable[str]) -> None:
+    """Leave for new ones."""
+    for name in names:
+        libc.unshare(_KINDS[name])
+        if name == "net":
+            _raise_loopback()
+
+
+def _enter(name: str, path: str, process: Process) -> None:
+    """Go where the path leads, or where the service's other programs are, or into a new one."""
+    if process.service.user and not process.owns_users:
+        return  # a command with "+", which is spared the namespace of users that an ordinary user needs for it
+    if path:
+        libc.join_namespace(path, _KINDS[name])
+    elif name in process.namespaces:
+        libc.enter_namespace(process.namespaces[name], _KINDS[name])
+    else:
+        make((name,))
 
 
 class OwnUsers(Step):
@@ -38,6 +62,7 @@ class OwnUsers(Step):
 
     def apply(self, process: Process) -> None:
         _become_private(f"{os.geteuid()} {os.geteuid()} 1\n", f"{os.getegid()} {os.getegid()} 1\n")
+        process.owns_users = True
 
 
 class Network(Step):
@@ -56,11 +81,7 @@ class Network(Step):
         return cls(service.network_namespace_path) if wanted else None
 
     def apply(self, process: Process) -> None:
-        if self.path:
-            libc.join_namespace(self.path, libc.CLONE_NEWNET)
-        else:
-            libc.unshare(libc.CLONE_NEWNET)
-            _raise_loopback()
+        _enter("net", self.path, process)
 
 
 class InterProcess(Step):
@@ -79,10 +100,7 @@ class InterProcess(Step):
         return cls(service.ipc_namespace_path) if wanted else None
 
     def apply(self, process: Process) -> None:
-        if self.path:
-            libc.join_namespace(self.path, libc.CLONE_NEWIPC)
-        else:
-            libc.unshare(libc.CLONE_NEWIPC)
+        _enter("ipc", self.path, process)
 
 
 class HostName(Step):

@@ -119,6 +119,11 @@ def mounts(service: Service) -> tuple[Mount, ...]:
     return normalised(found)
 
 
+def privileged(service: Service) -> tuple[Mount, ...]:
+    """Those of a command with the prefix "+", parents first."""
+    return normalised((*_binds(service), *_temporary(service), *_directories(service)))
+
+
 def changes_root(service: Service) -> bool:
     """Whether the view is another one without a single mount in it."""
     return service.root_directory != "/" or service.private_mounts or service.mount_flags not in ("", "shared")
@@ -151,15 +156,23 @@ def _named(service: Service) -> Iterator[Mount]:
             inside = each.path if each.inside or root == "/" else _below(each.path, root)
             if inside:
                 yield Mount(inside, kind, optional=each.optional)
+    yield from _binds(service)
+    yield from _temporary(service)
+
+
+def _temporary(service: Service) -> Iterator[Mount]:
+    for each in service.temporary_file_systems:
+        words = [word for word in each.options.split(",") if word]
+        options = ",".join((_TEMPORARY, *(word for word in words if word not in ("ro", "rw"))))
+        yield Mount(each.path, "tmpfs", options=options, read_only="ro" in words)
+
+
+def _binds(service: Service) -> Iterator[Mount]:
     for read_only, binds in ((False, service.bind_paths), (True, service.bind_read_only_paths)):
         for each in binds:
             yield Mount(
                 each.target, "bind", each.source, optional=each.optional, recursive=each.recursive, read_only=read_only
             )
-    for each in service.temporary_file_systems:
-        words = [word for word in each.options.split(",") if word]
-        options = ",".join((_TEMPORARY, *(word for word in words if word not in ("ro", "rw"))))
-        yield Mount(each.path, "tmpfs", options=options, read_only="ro" in words)
 
 
 def _below(path: str, root: str) -> str:
@@ -185,6 +198,11 @@ def _implied(service: Service) -> Iterator[Mount]:
 def has_api_vfs(service: Service) -> bool:
     """MountAPIVFS=: by itself where there is another root."""
     return service.root_directory != "/" if service.mount_api_vfs is None else service.mount_api_vfs
+
+
+def has_skeleton(service: Service) -> bool:
+    """Whether the root that is not the machine's is given the folders that a system has."""
+    return service.root_directory != "/" and has_api_vfs(service)
 
 
 def _api_vfs(service: Service) -> Iterator[Mount]:

@@ -166,6 +166,11 @@ class Ending(Waiting):
 
             restarted = self.then == "start" or (not self.stopping and will_restart(service, self.outcome))
             leftovers.remove(service, self.invocation, self._uid(), restarted=restarted)
+        if self.namespaces:
+            from initkit.run import shared
+
+            shared.release(self.namespaces)
+            self.namespaces = {}
         if self.user:
             self.user.release()
             self.user = None

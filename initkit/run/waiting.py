@@ -16,7 +16,7 @@ from initkit.run.spawn import blank, spawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Mapping
     from typing import TypeVar
 
     from initkit.plan.step import Process, Step
@@ -33,6 +33,7 @@ class Waiting(Hearing):
 
     invocation = ""  # of this life
     user: User | None = None  # allocated for it: DynamicUser=
+    namespaces: Mapping[str, int] = {}  # those that its programs share
 
     def lives(self) -> bool:
         """Whether the service still runs: ExitType=, and Type=forking where no process is known to be the main one."""
@@ -110,6 +111,10 @@ class Waiting(Hearing):
             from initkit.run import leftovers
 
             leftovers.remove_credentials(self.service)
+        if plan.shares_namespaces(self.service):
+            from initkit.run import shared
+
+            self.namespaces = shared.make(self.service)
         if self.service.dynamic_user and self.user is None:
             from initkit.run import dynamic
 
@@ -126,6 +131,8 @@ class Waiting(Hearing):
         """In the child: the user that is allocated for this life; then the service's control group."""
         if self.user:
             process.uid, process.gid = self.user.uid, self.user.gid
+        process.namespaces = dict(self.namespaces)
+        process.private_fds = (*process.private_fds, *self.namespaces.values())
         if self.group:
             process.group = self.group.path
             try:

@@ -13,7 +13,9 @@ ENOUGH = 3
 
 # systemd.exec(5), in the order of its sections.
 PROCESS = (
-    *("User Group SupplementaryGroups DynamicUser PAMName CapabilityBoundingSet AmbientCapabilities SecureBits").split(),
+    *(
+        "User Group SupplementaryGroups DynamicUser PAMName CapabilityBoundingSet AmbientCapabilities SecureBits"
+    ).split(),
     *("NoNewPrivileges UMask KeyringMode OOMScoreAdjust TimerSlackNSec Personality Nice CPUSchedulingPolicy").split(),
     *("CPUSchedulingPriority CPUSchedulingResetOnFork CPUAffinity NUMAPolicy NUMAMask IOSchedulingClass").split(),
     *("IOSchedulingPriority IgnoreSIGPIPE TTYPath TTYReset TTYVHangup CoredumpFilter LockPersonality").split(),
@@ -31,7 +33,11 @@ VIEW = (
 )
 FILTERS = "SystemCallFilter SystemCallErrorNumber SystemCallArchitectures SystemCallLog".split()
 DATA = (
-    *(f"{kind}Directory{more}" for kind in ("Runtime", "State", "Cache", "Logs", "Configuration") for more in ("", "Mode")),
+    *(
+        f"{kind}Directory{more}"
+        for kind in ("Runtime", "State", "Cache", "Logs", "Configuration")
+        for more in ("", "Mode")
+    ),
     *("RuntimeDirectoryPreserve LoadCredential SetCredential ImportCredential StandardInput").split(),
     *("StandardInputText StandardInputData StandardOutput StandardError SyslogIdentifier").split(),
     *("SyslogFacility SyslogLevel SyslogLevelPrefix").split(),
@@ -47,7 +53,9 @@ def counted() -> Counter[str]:
     """How many units assign each directive something."""
     units = ["\n".join(case.settings) for case in every()]
     units += [settings for settings, _ in (*UNITS.values(), *SHORT.values())]
-    return Counter(key for unit in units for key in {line.partition("=")[0] for line in unit.splitlines() if "=" in line})
+    return Counter(
+        key for unit in units for key in {line.partition("=")[0] for line in unit.splitlines() if "=" in line}
+    )
 
 
 @pytest.mark.parametrize("directive", [*PROCESS, *VIEW, *FILTERS, *DATA, *RESOURCES])

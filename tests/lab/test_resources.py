@@ -49,7 +49,10 @@ UNITS = {
     "idle": ("CPUWeight=idle", "cat cpu.idle"),
     "oom-group": ("OOMPolicy=kill", "cat memory.oom.group"),
     "tasks": ("TasksMax=3", "(sleep 0.1 & sleep 0.1 & sleep 0.1 & wait) 2>&1"),
-    "protected": ("MemoryLow=16M\nMemoryMin=50%\nMemorySwapMax=infinity", "cat memory.low memory.swap.max; wc -w <memory.min"),
+    "protected": (
+        "MemoryLow=16M\nMemoryMin=50%\nMemorySwapMax=infinity",
+        "cat memory.low memory.swap.max; wc -w <memory.min",
+    ),
     "low": ("MemoryLow=1.5M\nMemoryMin=0\nMemorySwapMax=10M", "cat memory.low memory.min memory.swap.max"),
     "high": ("MemoryHigh=33M\nMemoryMax=66M\nCPUWeight=1", "cat memory.high memory.max cpu.weight"),
     "weights": ("CPUWeight=10000\nCPUQuota=100%\nCPUQuotaPeriodSec=1s", "cat cpu.weight cpu.max"),
