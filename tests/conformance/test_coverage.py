@@ -7,57 +7,24 @@ from collections import Counter
 import pytest
 from lab.test_resources import SHORT, UNITS
 
-from .cases import every
+from .cases import HERE, every
 
 ENOUGH = 3
 
-# systemd.exec(5), in the order of its sections.
-PROCESS = (
-    *(
-        "User Group SupplementaryGroups DynamicUser PAMName CapabilityBoundingSet AmbientCapabilities SecureBits"
-    ).split(),
-    *("NoNewPrivileges UMask KeyringMode OOMScoreAdjust TimerSlackNSec Personality Nice CPUSchedulingPolicy").split(),
-    *("CPUSchedulingPriority CPUSchedulingResetOnFork CPUAffinity NUMAPolicy NUMAMask IOSchedulingClass").split(),
-    *("IOSchedulingPriority IgnoreSIGPIPE TTYPath TTYReset TTYVHangup CoredumpFilter LockPersonality").split(),
-    *("MemoryDenyWriteExecute WorkingDirectory ExecSearchPath TTYVTDisallocate TTYRows TTYColumns").split(),
-    *("LimitCPU LimitFSIZE LimitDATA LimitSTACK LimitCORE LimitRSS LimitNOFILE LimitAS LimitNPROC").split(),
-    *("LimitMEMLOCK LimitLOCKS LimitSIGPENDING LimitMSGQUEUE LimitNICE LimitRTPRIO LimitRTTIME").split(),
-)
-VIEW = (
-    *("RootDirectory BindPaths BindReadOnlyPaths ReadWritePaths ReadOnlyPaths InaccessiblePaths ExecPaths").split(),
-    *("NoExecPaths TemporaryFileSystem PrivateTmp PrivateDevices ProtectSystem ProtectHome").split(),
-    *("ProtectKernelTunables ProtectKernelModules ProtectKernelLogs ProtectControlGroups ProtectClock").split(),
-    *("ProtectHostname ProtectProc ProcSubset MountFlags MountAPIVFS PrivateMounts PrivateNetwork").split(),
-    *("NetworkNamespacePath PrivateIPC IPCNamespacePath PrivateUsers RestrictNamespaces RestrictRealtime").split(),
-    *("RestrictSUIDSGID RestrictAddressFamilies RemoveIPC JoinsNamespaceOf").split(),
-)
-FILTERS = "SystemCallFilter SystemCallErrorNumber SystemCallArchitectures SystemCallLog".split()
-DATA = (
-    *(
-        f"{kind}Directory{more}"
-        for kind in ("Runtime", "State", "Cache", "Logs", "Configuration")
-        for more in ("", "Mode")
-    ),
-    *("RuntimeDirectoryPreserve LoadCredential SetCredential ImportCredential StandardInput").split(),
-    *("StandardInputText StandardInputData StandardOutput StandardError SyslogIdentifier").split(),
-    *("SyslogFacility SyslogLevel SyslogLevelPrefix").split(),
-    *("Environment EnvironmentFile PassEnvironment UnsetEnvironment").split(),
-)
-RESOURCES = (
-    *("MemoryMax MemoryHigh MemoryLow MemoryMin MemorySwapMax CPUWeight CPUQuota CPUQuotaPeriodSec").split(),
-    *("TasksMax IOWeight Delegate OOMPolicy Slice AllowedCPUs IOReadBandwidthMax").split(),
-)
+
+def named() -> list[str]:
+    """The directives that this is asked of."""
+    lines = (HERE.parent / "directives").read_text().splitlines()
+    return [word for line in lines if not line.startswith("#") for word in line.split()]
 
 
 def counted() -> Counter[str]:
     """How many units assign each directive something."""
-    units = ["\n".join(case.settings) for case in every()]
-    units += [settings for settings, _ in (*UNITS.values(), *SHORT.values())]
-    return Counter(
-        key for unit in units for key in {line.partition("=")[0] for line in unit.splitlines() if "=" in line}
-    )
+    units = [case.settings for case in every()]
+    units += [settings.splitlines() for settings, _ in (*UNITS.values(), *SHORT.values())]
+    return Counter(key for unit in units for key in {line.partition("=")[0] for line in unit if "=" in line})
 
 
-@pytest.mark.parametrize("directive", [*PROCESS, *VIEW, *FILTERS, *DATA, *RESOURCES])
+@pytest.mark.parametrize("directive", named())
 def test_three_units_or_more(directive: str) -> None:
     assert counted()[directive] >= ENOUGH
