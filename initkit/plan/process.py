@@ -23,7 +23,9 @@ _OF_USER = ("HOME", "USER", "LOGNAME", "SHELL", "XDG_RUNTIME_DIR")
 
 def base_environment(service: Service) -> dict[str, str]:
     """The variables a service starts from: systemd's own few."""
-    environment = {"PATH": DEFAULT_PATH, "INVOCATION_ID": os.urandom(16).hex()}
+    from initkit.plan import locale
+
+    environment = {**locale.variables(), "PATH": DEFAULT_PATH, "INVOCATION_ID": os.urandom(16).hex()}
     if service.user:
         environment.update({name: os.environ[name] for name in _OF_USER if name in os.environ})
     return environment
