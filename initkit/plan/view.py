@@ -5,6 +5,7 @@ Nothing is mounted here: `mounts` computes what initkit.plan.mounts does. Paths 
 
 from __future__ import annotations
 
+from initkit.plan import has_credentials
 from initkit.settings.record import Record
 
 TYPE_CHECKING = False
@@ -115,13 +116,14 @@ def mounts(service: Service) -> tuple[Mount, ...]:
     found = (*_named(service), *_implied(service))
     own = tuple(_directories(service))
     if found or changes_root(service) or any(each.read_only for each in own):
-        found += own
+        found += (*own, *_credentials(service))
     return normalised(found)
 
 
 def privileged(service: Service) -> tuple[Mount, ...]:
     """Those of a command with the prefix "+", parents first."""
-    return normalised((*_binds(service), *_temporary(service), *_directories(service)))
+    shown = (*_binds(service), *_temporary(service), *_directories(service))
+    return normalised((*shown, *_credentials(service)))
 
 
 def changes_root(service: Service) -> bool:
@@ -139,6 +141,17 @@ def _directories(service: Service) -> Iterator[Mount]:
         for each in own:
             path = f"{root}/{each.path}"
             yield Mount(path, "bind", path, read_only=each.read_only)
+
+
+def _credentials(service: Service) -> Iterator[Mount]:
+    """Of all services' credentials only its own are to be seen."""
+    own = service.expand("%d")
+    every = own.rpartition("/")[0]
+    if has_credentials(service):
+        yield Mount(every, "tmpfs", options=_ALMOST_EMPTY, read_only=True)
+        yield Mount(own, "bind", own, optional=True, read_only=True)
+    else:
+        yield Mount(every, "inaccessible", optional=True)
 
 
 def _named(service: Service) -> Iterator[Mount]:
