@@ -94,9 +94,18 @@ _PRIVATE_TMP = {
 }
 
 
+_PRIVATE = "initkit-private-"
+
+
 def private_folder(path: str, life: str, unit: str) -> str:
     """PrivateTmp=: the folder below /tmp or /var/tmp that holds one life's; nobody else may look into it."""
-    return f"{path}/initkit-private-{life}-{unit}"
+    return f"{path}/{_PRIVATE}{life}-{unit}"
+
+
+def life_of(name: str, unit: str) -> str:
+    """The life ($INVOCATION_ID) that such a folder is of; "" where it is another unit's, or another thing."""
+    life = name.removeprefix(_PRIVATE)[:32]
+    return life if name == f"{_PRIVATE}{life}-{unit}" else ""
 
 
 #: Directories of the service's own, by where they are: systemd.exec(5).

@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 
+from initkit import plan
 from initkit.errors import AlreadyRunning, InitkitError
 from initkit.run import pidfile, register
 from initkit.run.register import Register
@@ -70,15 +71,23 @@ def take(service: Service, socket: str, say: Say) -> Register | None:
 
 
 def clear(service: Service, say: Say) -> None:
-    """End what is left of a service, under the lock of its start.
+    """End what is left of a service, under the lock of its start, and remove what that has left.
 
     Raises:
         AlreadyRunning: nothing is left over: it runs.
         InitkitError: when something stays.
     """
     path = register.path_of(service)
-    if not os.path.lexists(path):
-        return
+    known = register.read(path) if plan.leaves_something(service) else None
+    if os.path.lexists(path):
+        _clear(service, path, say)
+    if plan.leaves_something(service):
+        from initkit.run import leftovers
+
+        leftovers.sweep(service, known.invocations if known else ())
+
+
+def _clear(service: Service, path: str, say: Say) -> None:
     from initkit.run import survey
 
     found = find(service)
@@ -191,11 +200,22 @@ def forget(service: Service) -> None:
     else:
         found = survey.find(service)
         if not (found and found.group().meant(_doomed(service))):
+            _remove_leavings(service)
             for path in (register.path_of(service), f"{folder}.sock"):
                 pidfile.unlink(path)
     for fd in reversed(held):
         if fd >= 0:
             os.close(fd)
+
+
+def _remove_leavings(service: Service) -> None:
+    """What a killed manager has not come to remove."""
+    known = register.read(register.path_of(service)) if plan.leaves_something(service) else None
+    if known:
+        from initkit.run import leftovers
+
+        for life in known.invocations:
+            leftovers.remove(service, life, 0, restarted=False)
 
 
 def _at_once(path: str) -> int:

@@ -8,6 +8,8 @@ from initkit import plan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from initkit.settings.service import Service
 
 
@@ -24,6 +26,23 @@ def remove(service: Service, life: str, user: int, *, restarted: bool) -> None:
     preserve = service.runtime_directory_preserve
     if preserve != "yes" and not (preserve == "restart" and restarted):
         _remove_runtime_directories(service)
+
+
+def sweep(service: Service, lives: Iterable[str]) -> None:
+    """Remove what these lives, whose manager was killed, and those before the last boot have left of PrivateTmp=."""
+    if service.private_tmp != "yes":
+        return
+    import time
+
+    from initkit.plan import view
+
+    booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    for path in view.TEMPORARY:
+        for name in os.listdir(path) if os.path.isdir(path) else ():
+            life = view.life_of(name, service.unit)
+            found = os.stat(f"{path}/{name}", follow_symlinks=False) if life else None
+            if found and found.st_uid == os.geteuid() and (life in lives or found.st_ctime < booted):
+                _remove_tree(f"{path}/{name}")
 
 
 def _remove_ipc(user: int) -> None:
