@@ -60,7 +60,7 @@ _TABLE: dict[str, Support | Callable[[Service], Support]] = {
          "RestartMaxDelaySec", "RestartMode", "ExitType", "TimeoutAbortSec", "TimeoutStartFailureMode",
          "TimeoutStopFailureMode", "SuccessActionExitStatus", "FailureActionExitStatus", "LogCommand", "LogFile",
          "LogMaxSize", "LogMaxFiles", "NonBlocking", "FileDescriptorStoreMax", "FileDescriptorStorePreserve",
-         "Sockets", "NotificationFd", "OnDemand"),
+         "Sockets", "NotificationFd", "OnDemand", "JoinsNamespaceOf"),
         Support(RUNNER, "somebody has to be there while the program runs"),
     ),
     "StartLimitAction": lambda service: _action(service.start_limit_action),
@@ -72,7 +72,7 @@ _TABLE: dict[str, Support | Callable[[Service], Support]] = {
     ),
     **dict.fromkeys(
         ("BindsTo", "PartOf", "Requisite", "Upholds", "OnFailure", "OnSuccess", "PropagatesReloadTo",
-         "ReloadPropagatedFrom", "PropagatesStopTo", "StopPropagatedFrom", "JoinsNamespaceOf"),
+         "ReloadPropagatedFrom", "PropagatesStopTo", "StopPropagatedFrom"),
         Support(NONE, "under SysV init nobody watches other services"),
     ),
 }  # fmt: skip

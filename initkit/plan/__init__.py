@@ -213,6 +213,7 @@ def needs_parent(service: Service) -> bool:
         or service.fd_store_max > 0
         or service.oom_policy_set in ("stop", "kill")
         or any(service.has(directive) for directive in PARENTAL)
+        or joins(service)
         or leaves_something(service)
     )
 
@@ -267,6 +268,12 @@ def shares_namespaces(service: Service) -> bool:
     if service.user or not (service.private_network or service.private_ipc):
         return False
     return len(service.exec_start) > 1 or any(map(service.has, (*PARENTAL[:5], "ExecReload")))
+
+
+def joins(service: Service) -> bool:
+    """Whether it shares with another service, where that runs, what is private to both: JoinsNamespaceOf=."""
+    private = service.private_tmp == "yes" or service.private_network or service.private_ipc
+    return bool(service.joins_namespace_of) and private and not service.user
 
 
 def wants_group(service: Service) -> bool:

@@ -111,7 +111,7 @@ def _hidden_nodes(path: str) -> int:
 def _private_folder(path: str, process: Process) -> str:
     """PrivateTmp=: a folder of the service's below /tmp or /var/tmp, which all its programs share."""
     life = process.environment.get("INVOCATION_ID", str(os.getpid()))
-    outer = view.private_folder(path, life, process.service.unit)
+    outer = view.private_folder(path, process.private_tmp or f"{life}-{process.service.unit}")
     try:
         os.mkdir(outer, 0o700)
     except FileExistsError:

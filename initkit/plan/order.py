@@ -40,7 +40,7 @@ _TRIGGERS = ("OnSuccess", "OnFailure")
 #: Of these units nothing happens here; what they stand for is there, or is not asked for.
 _PASSED_OVER = (".target", ".slice")
 #: What systemd does with these is not done here.
-_WITHOUT_MEANING = ("JoinsNamespaceOf", "RefuseManualStart", "RefuseManualStop", "StopWhenUnneeded")
+_WITHOUT_MEANING = ("RefuseManualStart", "RefuseManualStop", "StopWhenUnneeded")
 
 
 class Order(Record):

@@ -53,6 +53,7 @@ class Process:
         self.group = ""  # the folder of the service's control group, where it has one
         self.pipe: int | None = None  # the end that a logger reads
         self.default_output: int | None = None  # a fd for output that the settings send nowhere
+        self.private_tmp = ""  # whose PrivateTmp= it shares: LIFE-UNIT, "" for its own
         self.owns_users = False  # it is in a user namespace of an ordinary user's
         self.namespaces: dict[str, int] = {}  # those that the service's programs share, "net" and "ipc"
         self.filters: dict[str, bytes] = {}  # by their steps, what the kernel takes

@@ -97,9 +97,9 @@ _PRIVATE_TMP = {
 _PRIVATE = "initkit-private-"
 
 
-def private_folder(path: str, life: str, unit: str) -> str:
-    """PrivateTmp=: the folder below /tmp or /var/tmp that holds one life's; nobody else may look into it."""
-    return f"{path}/{_PRIVATE}{life}-{unit}"
+def private_folder(path: str, whose: str) -> str:
+    """PrivateTmp=: the folder below /tmp or /var/tmp that is one life's (LIFE-UNIT). Nobody else may look into it."""
+    return f"{path}/{_PRIVATE}{whose}"
 
 
 def life_of(name: str, unit: str) -> str:

@@ -166,6 +166,9 @@ class Ending(Waiting):
 
             restarted = self.then == "start" or (not self.stopping and will_restart(service, self.outcome))
             leftovers.remove(service, self.invocation, self._uid(), restarted=restarted)
+        if self.joined:
+            self.joined.leave()
+            self.joined = None
         if self.namespaces:
             from initkit.run import shared
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from initkit.settings.service import Service
 
+_OVER = "over"
+
 
 def remove(service: Service, life: str, user: int, *, restarted: bool) -> None:
     """Remove what the life of the `user` (0: root) has made for itself; `restarted` says that another one follows."""
@@ -19,7 +21,7 @@ def remove(service: Service, life: str, user: int, *, restarted: bool) -> None:
         from initkit.plan import view
 
         for path in view.TEMPORARY:
-            _remove_tree(view.private_folder(path, life, service.unit))
+            give_up(view.private_folder(path, f"{life}-{service.unit}"))
     remove_credentials(service)
     if service.remove_ipc and user:
         _remove_ipc(user)
@@ -42,7 +44,29 @@ def sweep(service: Service, lives: Iterable[str]) -> None:
             life = view.life_of(name, service.unit)
             found = os.stat(f"{path}/{name}", follow_symlinks=False) if life else None
             if found and found.st_uid == os.geteuid() and (life in lives or found.st_ctime < booted):
-                _remove_tree(f"{path}/{name}")
+                give_up(f"{path}/{name}")
+
+
+def give_up(folder: str) -> None:
+    """Remove a folder of PrivateTmp=, or leave that to the last of those who share it: JoinsNamespaceOf=."""
+    import fcntl
+
+    try:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return  # gone already
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _remove_tree(folder)
+    except BlockingIOError:
+        os.close(os.open(f"{folder}/{_OVER}", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    finally:
+        os.close(fd)
+
+
+def is_given_up(folder: str) -> bool:
+    """Whether whose it was has ended."""
+    return os.path.exists(f"{folder}/{_OVER}")
 
 
 def _remove_ipc(user: int) -> None:

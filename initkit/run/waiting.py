@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from initkit.plan.step import Process, Step
     from initkit.run.dynamic import User
+    from initkit.run.joined import Joined
     from initkit.settings.command import Command
 
     T = TypeVar("T")
@@ -33,6 +34,7 @@ class Waiting(Hearing):
 
     invocation = ""  # of this life
     user: User | None = None  # allocated for it: DynamicUser=
+    joined: Joined | None = None  # another service, whose private things are its own, too
     namespaces: Mapping[str, int] = {}  # those that its programs share
 
     def lives(self) -> bool:
@@ -111,7 +113,12 @@ class Waiting(Hearing):
             from initkit.run import leftovers
 
             leftovers.remove_credentials(self.service)
-        if plan.shares_namespaces(self.service):
+        if plan.joins(self.service):
+            from initkit.run import joined
+
+            self.joined = joined.find(self.service)
+            self.namespaces = self.joined.namespaces if self.joined else {}
+        if plan.shares_namespaces(self.service) and not self.namespaces:
             from initkit.run import shared
 
             self.namespaces = shared.make(self.service)
@@ -132,6 +139,7 @@ class Waiting(Hearing):
         if self.user:
             process.uid, process.gid = self.user.uid, self.user.gid
         process.namespaces = dict(self.namespaces)
+        process.private_tmp = self.joined.whose if self.joined else ""
         process.private_fds = (*process.private_fds, *self.namespaces.values())
         if self.group:
             process.group = self.group.path

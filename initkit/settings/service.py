@@ -282,6 +282,7 @@ class Service(Resources):
     part_of = Many("PartOf", _units)
     requisite = Many("Requisite", _units)
     conflicts = Many("Conflicts", _units)
+    joins_namespace_of = Many("JoinsNamespaceOf", _units)
     upholds = Many("Upholds", _units)
     on_success = Many("OnSuccess", _units)
     on_failure = Many("OnFailure", _units)

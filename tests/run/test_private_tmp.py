@@ -1,4 +1,5 @@
-"""PrivateTmp=: folders of a life whose manager was killed go with the next start or stop, and nobody else's do."""
+"""PrivateTmp=: the folders of a life go with it, or with the last who shares them; what a killed manager has left goes
+with the next start or stop; nobody else's do."""
 
 from __future__ import annotations
 
@@ -78,3 +79,24 @@ def test_those_of_others_stay(services: Services, unit: Path) -> None:
     os.utime(another, (0, 0))
     assert finish(begin(services, unit))[0] == 0
     assert folders(unit.name) == {*others, another}
+
+
+@pytest.mark.parametrize("last", ["the other", "this one"])
+def test_shared_until_the_last_has_ended(services: Services, unit: Path, last: str) -> None:
+    first = begin(services, unit)
+    both = folders(unit.name)
+    ready = services.out / "ready"
+    joining = services.unit(
+        f"ExecStart=/bin/sh -c 'ls /tmp >{services.out}/seen; mv {services.out}/seen {ready}; exec sleep 1000'\n"
+        f"PrivateTmp=yes\nRestart=always\nBindPaths={services.out}",
+        unit=f"JoinsNamespaceOf={unit.name}",
+    )
+    second = services.foreground(joining)
+    until(ready.exists)
+    assert "inside" in ready.read_text()
+    assert folders(joining.name) == set()
+    sooner, later = (second, first) if last == "the other" else (first, second)
+    assert finish(sooner)[0] == 0
+    assert folders(unit.name) == both
+    assert finish(later)[0] == 0
+    assert folders(unit.name) == set()
