@@ -22,6 +22,8 @@ _OTHERS = ("ExecCondition", "ExecStartPre", "ExecStartPost", "ExecReload", "Exec
 #: What may make a parent necessary; of the first ones the value tells, of the others that they are there.
 _VALUES = ("Restart", "Type", "NotifyAccess", "ExitType", "TimeoutStopFailureMode")
 _PARENTAL = (*_VALUES, *plan.PARENTAL)
+#: What leaves something that somebody has to remove.
+_LEAVING = ("PrivateTmp", "DynamicUser", "RemoveIPC", "RuntimeDirectory", *plan.CREDENTIALS)
 _PEOPLE = {detect.TERMINAL: "a person", detect.SCRIPT: "a script", detect.SUPERVISOR: "a supervisor"}
 
 
@@ -77,6 +79,11 @@ def _reasons(service: Service) -> Iterator[str]:
             entry = service.assignments(name)[-1]
             yield f"{name}={entry.value}" if name in _VALUES else f"{name}="
     yield from (socket.unit for socket in service.sockets)
+    for name in _LEAVING if plan.leaves_something(service) else ():
+        if service.has(name):
+            yield f"{name}="
+    if plan.joins(service):
+        yield "JoinsNamespaceOf="
 
 
 def _daemon_rows(service: Service) -> Iterator[tuple[str, ...]]:

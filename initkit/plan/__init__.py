@@ -35,6 +35,9 @@ FILTERED = (
 #: What takes capabilities away.
 _BOUNDING = ("CapabilityBoundingSet", "PrivateDevices", "ProtectKernelModules", "ProtectKernelLogs", "ProtectClock")
 
+#: What a service is told in secret.
+CREDENTIALS = ("LoadCredential", "SetCredential", "ImportCredential")
+
 #: What a control group has to be there for, which somebody removes.
 RESOURCES = (
     *("MemoryMin", "MemoryLow", "MemoryHigh", "MemoryMax", "MemorySwapMax", "MemoryZSwapMax", "MemoryZSwapWriteback"),
@@ -123,7 +126,7 @@ _LEFT = ("ResetSignals", "ResetSignalMask", "CloseDescriptors", "Environment", "
 _SANDBOX = tuple(name for _, name, _ in _ORDER if name not in _LEFT)
 _APPLIED_ONCE = (
     *VIEW, *FILTERED, *_BOUNDING, *RESOURCES, "PrivateUsers", "AmbientCapabilities", "SecureBits", "DynamicUser",
-    "LoadCredential", "SetCredential", "ImportCredential", "KeyringMode",
+    *CREDENTIALS, "KeyringMode",
 )  # fmt: skip
 
 
@@ -259,7 +262,7 @@ def leaves_something(service: Service) -> bool:
 
 def has_credentials(service: Service) -> bool:
     """Whether it is told something in secret: LoadCredential= and its kin."""
-    return any(map(service.has, ("LoadCredential", "SetCredential", "ImportCredential")))
+    return any(map(service.has, CREDENTIALS))
 
 
 def shares_namespaces(service: Service) -> bool:

@@ -181,3 +181,17 @@ def test_templates_are_not_run(initkit: Run, tmp_path: Path, argv: tuple[str, ..
     assert initkit("gen-unit", "./app@.service").returncode == 0
     assert "BindsTo" in initkit("explain", "./app@.service").stdout
     assert "[Service]" not in initkit("check", "--init", "systemd", "./app@.service").stdout
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ("[Service]\nPrivateTmp=yes", "PrivateTmp="),
+        ("[Unit]\nJoinsNamespaceOf=a.service\n[Service]\nPrivateIPC=yes", "J"),
+    ],
+)
+def test_why_a_parent_stays(tmp_path: Path, initkit: Run, settings: str, reason: str) -> None:
+    (tmp_path / "app.service").write_text(f"{settings}\nExecStart=/bin/true\n")
+    ran = initkit("run", "app", "--dry-run", "--foreground")
+    because = next(line for line in ran.stdout.splitlines() if line.startswith("because"))
+    assert because.startswith(f"because   {reason}") and because.endswith(": needs a parent")
