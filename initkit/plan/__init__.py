@@ -198,7 +198,7 @@ def daemon(service: Service) -> tuple[Step, ...]:
 #: Settings that somebody has to be there for while the program runs.
 PARENTAL = (
     *("ExecCondition", "ExecStartPre", "ExecStartPost", "ExecStop", "ExecStopPost"),
-    *("WatchdogSec", "RuntimeMaxSec", "RestartForceExitStatus", "ControlGroup"),
+    *("WatchdogSec", "RuntimeMaxSec", "RestartForceExitStatus", "SuccessExitStatus", "ControlGroup"),
     *("SuccessActionExitStatus", "FailureActionExitStatus", "LogCommand", "LogFile"),
     *RESOURCES[:-4],
     "Delegate",
@@ -211,6 +211,7 @@ def needs_parent(service: Service) -> bool:
         service.restart != "no"
         or service.type in ("notify", "notify-reload", "oneshot", "forking")
         or service.notify_access not in ("", "none")
+        or service.remain_after_exit
         or (service.exit_type, service.stop_failure_mode) != ("main", "terminate")
         or bool(service.sockets)
         or service.fd_store_max > 0

@@ -74,6 +74,7 @@ class Hearing:
     def begin(self) -> None:
         """A new life, of which nothing has been heard yet."""
         self.outcome, self.ready, self.control = Outcome(), False, 0
+        self.last_status: int | None = None  # of the last of a oneshot service's programs
         self.said_ready = self.said_stopping = False
         self.reloading = False  # whether it has said RELOADING=1, and not READY=1 since
         self.status_text, self.errno = "", 0

@@ -100,6 +100,8 @@ class Waiting(Hearing):
             return 0
         self.control = 0
         status = self.exits.pop(pid)
+        if main:
+            self.last_status = status
         return 0 if command.ignore_failure else status
 
     # --- acts -----------------------------------------------------------------------------------------------------
@@ -223,7 +225,8 @@ class Waiting(Hearing):
         if self.main and self.main not in self.exits:
             found["MAINPID"] = str(self.main)
         if self.outcome.result or self.ready:
-            found.update(self.outcome.variables())
+            how = self.last_status if self.outcome.status is None else self.outcome.status
+            found.update(Outcome(self.outcome.result, how).variables())
         return found
 
     def ended(self) -> None:

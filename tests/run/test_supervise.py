@@ -154,6 +154,20 @@ def test_remain_after_exit(services: Services) -> None:
     assert lines(log_of(services)) == ["main", "stop"]
 
 
+def test_remain_after_exit_of_a_simple_service(services: Services) -> None:
+    unit = services.unit("ExecStart=/bin/true\nRemainAfterExit=yes\nX-Initkit-SettleSec=0")
+    assert services.daemon(unit).returncode == 0
+    services.active(unit)
+    os.kill(services.pid(unit), signal.SIGTERM)
+    until(lambda: not services.started())
+
+
+@pytest.mark.parametrize(("status", "seen"), [(3, 0), (4, 4)])
+def test_success_exit_status_without_restart(services: Services, status: int, seen: int) -> None:
+    unit = services.unit(f"ExecStart={services.script(f'exit {status}')}\nSuccessExitStatus=3")
+    assert services.run(unit, "--foreground").returncode == seen
+
+
 def test_main_pid_file(services: Services) -> None:
     path = services.folder / "app.pid"
     running = services.foreground(services.unit(f"ExecStart=/bin/sleep 1000\nRestart=always\nPIDFile={path}"))
