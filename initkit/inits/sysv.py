@@ -192,12 +192,18 @@ def _action(action: str) -> Support:
     return Support(NONE, "initkit neither reboots nor powers off")
 
 
+#: What a command after the main one is told: systemd.exec(5).
+_TOLD_BY_PARENTS = ("SERVICE_RESULT", "EXIT_CODE", "EXIT_STATUS")
+
+
 def _commands(service: Service, attribute: str) -> Support:
     for command in getattr(service, attribute):
         if command.named and command.words[0] != command.path:
             return Support(RUNNER, "no shell gives a program another name (argv[0])")
         if "$" in command.words[0] and not command.no_env:
             return Support(RUNNER, "the program's name itself has a variable in it")
+        if any(name in word for word in command.words for name in _TOLD_BY_PARENTS):
+            return Support(RUNNER, "how the program ended only its parent knows")
     return Support(SCRIPT, "the script runs it with all the service's attributes")
 
 

@@ -227,6 +227,8 @@ CHECKOUT = Path(__file__).resolve().parents[2]
         ("TimeoutAbortSec=3", RUNNER), ("TimeoutStopFailureMode=abort", RUNNER),
         ("TimeoutStartFailureMode=terminate", SCRIPT), ("GuessMainPID=no", SCRIPT), ("FailureAction=exit", RUNNER),
         ("FailureAction=reboot", "none"), ("FailureAction=none", SCRIPT), ("StartLimitAction=exit-force", "none"),
+        ("ExecStopPost=/bin/sh -c 'echo $SERVICE_RESULT'", RUNNER), ("ExecStop=/bin/echo ${EXIT_CODE}", RUNNER),
+        ("ExecStopPost=/bin/echo $MAINPID", SCRIPT), ("RemainAfterExit=yes", RUNNER),
         ("X-Other=1", "native"), ("X-Initkit-LogCommand=/bin/logger", RUNNER), ("X-Initkit-LogFile=/log", RUNNER),
     ],
 )  # fmt: skip
