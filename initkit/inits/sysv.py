@@ -291,11 +291,12 @@ def _view(service: Service, through_runner: bool, options: Options) -> dict[str,
     if through_runner and not supervised:
         listed = [*service.exec_reload]
     chains = {each.name: each for each in (shell.chain(service, command) for command in listed)}
-    pid_file = plan.daemon_pid_path(service) if through_runner else service.pid_path
-    # A program may write PIDFile= itself, or be its owner: what has to be certain is in a file of the script's own.
-    apart = service.has("PIDFile") and not through_runner
-    record = f"{service.runtime_root}/{service.name}.main" if apart else pid_file
+    # A program may write PIDFile= itself, or be its owner: what has to be certain is in a file of its own. That is the
+    # runner's, too, so that a script finds what one of the other kind has started: the settings of another version.
+    record = f"{service.runtime_root}/initkit/{service.name}.pid"
     oneshot = service.type == "oneshot" and not supervised
+    named = service.has("PIDFile") and not supervised and not oneshot
+    pid_file = service.pid_path if named or not (oneshot or service.has("PIDFile")) else record
     return {
         "source": os.path.basename(service.path),
         "header": lsb.header(service, own),
@@ -304,18 +305,18 @@ def _view(service: Service, through_runner: bool, options: Options) -> dict[str,
         "supervised": supervised,
         "pid_file": pid_file,
         "record": record,
-        "nothing_left": '[ -z "$(ls -d "$record" "$pid_file" 2>/dev/null)" ]' if apart else '[ ! -e "$record" ]',
-        "lock": f"{service.runtime_root}/{service.name}.init",
-        "checks_folder": service.has("PIDFile") and not supervised,
+        "nothing_left": '[ -z "$(ls -d "$record" "$pid_file" 2>/dev/null)" ]' if named else '[ ! -e "$record" ]',
+        "lock": f"{service.runtime_root}/initkit/{service.name}.init",
+        "checks_folder": named,
         "writes_record": not through_runner and not oneshot,
         "default_file": default_file,
         "sources_default_file": all(file.path != default_file for file in service.environment_files),
         "pid_folders": [each for each in tmpfiles.made_before(service) if each.kind == "pid"],
         "start_timeout": _seconds(service.start_timeout),
         "stop_timeout": stop_timeout(service, supervised),
-        "kill_signal": "TERM" if supervised else signal_name(service.kill_signal),
+        "kill_signal": signal_name(service.kill_signal),
         "final_signal": signal_name(service.final_kill_signal),
-        "kill_mode": "mixed" if supervised else service.kill_mode,
+        "kill_mode": service.kill_mode,
         "chains": list(chains.values()),
         "calls": {name: [shell.call(service, each) for each in found] for name, found in _called(service, listed)},
         "programs": _programs(service, through_runner),
@@ -324,7 +325,7 @@ def _view(service: Service, through_runner: bool, options: Options) -> dict[str,
         "variables": shell.assigned(service) if listed else (),
         "reloads": bool(service.exec_reload) or service.type == "notify-reload",
         "kept_directories": preserved(service),
-        "active": "has_run" if oneshot else "running",
+        "active": "has_run" if oneshot and service.remain_after_exit else "running",
         "runs": len(listed) > (0 if through_runner or service.type in ("oneshot", "forking") else 1),
         "runtime_directories": [f"{service.runtime_root}/{each.path}" for each in service.runtime_directory],
         "environment_patterns": [pattern(file) for file in service.environment_files],

@@ -91,7 +91,8 @@ def find(service: Service) -> Found | None:
     own, *others = pid_files(service)
     named = _named(own, service)
     if named:
-        return Found(named, plan.needs_parent(service), True, known)
+        manager = known is not None and known.manager is not None and known.manager.pid == named.pid
+        return Found(named, manager, known is not None or named.session == named.pid, known)
     if known and known.managed():
         return _managed(known, f"{service.runtime_root}/initkit/{service.name}.sock")
     for path in others:

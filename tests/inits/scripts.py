@@ -67,12 +67,12 @@ class Lab:
 
     def __init__(self, folder: Path, shell: str) -> None:
         self.folder, self.shell = folder, shell
-        self.name = f"app-{os.getpid()}-{next(self._count)}"  # its lock and its record are in /run
+        self.name = f"app-{os.getpid()}-{next(self._count)}"  # its lock and its record are in /run/initkit
         self.pid_file = folder / "app.pid"
         self.script = folder / "app"
         self.told = folder / "told.json"
         run = Path("/run" if os.geteuid() == 0 else os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.geteuid()}"))
-        self.record, self.lock = run / f"{self.name}.main", run / f"{self.name}.init"
+        self.record, self.lock = (run / "initkit" / f"{self.name}.{each}" for each in ("pid", "init"))
 
     def program(self, name: str = "probe.py", more: str = "") -> Path:
         """A probe: see PROBE; `more` is done after telling."""
@@ -88,10 +88,11 @@ class Lab:
         return path
 
     def generate(self, settings: str, *, options: Options | None = None, default_file: str = "default") -> None:
-        """The script of the settings, TOML; the PID file and /etc/default/app are in this folder."""
+        """The script of the settings, TOML; the PID file, if they name none, and /etc/default/app are in this folder."""
         path = self.folder / f"{self.name}.toml"
         path.write_text(
-            f'pid_file = "{self.pid_file}"\n{settings}\n'
+            ("" if "pid_file =" in settings else f'pid_file = "{self.pid_file}"\n')
+            + f"{settings}\n"
             + ("" if "[initkit]" in settings else "[initkit]\nsettle_sec = 0.05\n")
             + f'[sysv]\ndefault_file = "{self.folder / default_file}"\n'
         )
@@ -135,7 +136,7 @@ class Lab:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
-        for path in self.lock.parent.glob(f"{self.name}.*"):
+        for path in (*self.lock.parent.glob(f"{self.name}.*"), *self.lock.parent.parent.glob(f"{self.name}.*")):
             path.unlink()
 
 

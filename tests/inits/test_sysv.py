@@ -506,8 +506,10 @@ def test_a_pid_file_that_names_a_stranger(
     )
 
     def plant() -> None:
+        lab.record.parent.mkdir(exist_ok=True)
         for path in (lab.pid_file, lab.record):
             path.write_text(text)
+        lab.record.with_suffix(".register").write_text(f"boot {BOOT}\nmanager {stranger[0]} 1 /run/initkit/app.sock\n")
 
     try:
         plant()
