@@ -88,7 +88,7 @@ class Lab:
         return path
 
     def generate(self, settings: str, *, options: Options | None = None, default_file: str = "default") -> None:
-        """The script of the settings, TOML; the PID file, if they name none, and /etc/default/app are in this folder."""
+        """The script of the settings, TOML; the PID file, where they name none, and the defaults are in this folder."""
         path = self.folder / f"{self.name}.toml"
         path.write_text(
             ("" if "pid_file =" in settings else f'pid_file = "{self.pid_file}"\n')

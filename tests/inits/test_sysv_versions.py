@@ -1,4 +1,4 @@
-"""The SysV script of another version of the settings: it finds what runs, whoever of script and runner has started it."""
+"""The SysV script of another version of the settings: it finds what runs, whether script or runner has started it."""
 
 from __future__ import annotations
 

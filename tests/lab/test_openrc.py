@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 
@@ -225,6 +226,53 @@ def test_a_script_for_sysv_is_run_as_well(machine: Machine) -> None:
     assert call(machine, "both", "status") == 0
     assert call(machine, "both", "stop") == 0
     assert not main_pids(machine, "both")
+
+
+#: Settings of versions of one service. The last one runs nothing that stays.
+VERSIONS = {
+    **{kind: f'exec_start = ["/usr/local/bin/probe", "{kind}"]\n{more}' for kind, more in KINDS.items()},
+    "once": 'type = "oneshot"\nexec_start = ["/bin/true"]\n',
+}
+
+
+@pytest.mark.parametrize(("before", "after"), itertools.permutations(VERSIONS, 2))
+def test_another_version(machine: Machine, before: str, after: str) -> None:
+    """Its script finds what that of the version before has started, whoever looks after it."""
+    name = f"from-{before}-to-{after}"
+    write_version(machine, name, before)
+    assert call(machine, name, "start") == 0
+    running = version_pids(machine, name)
+    assert [*running.values()] == ([before] if before != "once" else [])
+    write_version(machine, name, after)
+    assert call(machine, name, "status") == 0
+    assert call(machine, name, "start") == 0
+    assert version_pids(machine, name) == running
+    assert call(machine, name, "restart") == 0
+    wait_until(
+        lambda: [*version_pids(machine, name).values()] == ([after] if after != "once" else []),
+        what=f"what {name} runs",
+    )
+    assert not running.keys() & version_pids(machine, name).keys()
+    assert call(machine, name, "status") == 0
+    assert call(machine, name, "stop") == 0
+    assert not version_pids(machine, name)
+    wait_until(
+        lambda: not [command for command in machine.pids().values() if name in command], what=f"the end of {name}"
+    )
+
+
+def write_version(machine: Machine, name: str, version: str) -> None:
+    text = VERSIONS[version].replace("/probe\",", f"/probe\", \"{name}\",")
+    machine.write(f"/etc/initkit/{name}.toml", text)
+    machine.run("initkit", "gen", "openrc", name, "--output-dir", "/")
+    machine.run("rc-update", "-u")
+
+
+def version_pids(machine: Machine, name: str) -> dict[int, str]:
+    """The processes of any version, and of which."""
+    pattern = re.compile(rf"/bin/sh /usr/local/bin/probe {name} (\S+)$")
+    found = {pid: pattern.match(command) for pid, command in machine.pids().items()}
+    return {pid: match[1] for pid, match in found.items() if match}
 
 
 def test_after_another_boot(machine: Machine) -> None:

@@ -15,17 +15,21 @@ from .packages import BOOKWORM, TRIXIE
 
 SOURCE = CHECKOUT / "tests/examples/packaged/tally"
 
-#: Version 2 has another greeting.
+#: Each version but the first has a greeting of its own; in the third one the runner looks after the service.
+GREETINGS = {"2": "Guest", "3": "Member", "4": "Friend"}
+_SETTINGS = {
+    version: f'environment = {{ OPTIONS = "--greeting={greeting}" }}\n' for version, greeting in GREETINGS.items()
+}
+_SETTINGS["3"] += 'restart = "always"\n'
+
 _BUILD_DEBS = r"""
 dpkg --install /out/made/*.deb >/dev/null
-mkdir /tmp/1
-cp -R /checkout/tests/examples/packaged/tally /tmp/1/tally
-cp -R /tmp/1 /tmp/2
-cd /tmp/2/tally
-sed -i '1s/(1)/(2)/' debian/changelog
-echo 'environment = { OPTIONS = "--greeting=Guest" }' >>debian/initkit.toml
-for version in 1 2; do
+for version in 1 2 3 4; do
+    mkdir /tmp/$version
+    cp -R /checkout/tests/examples/packaged/tally /tmp/$version/tally
     cd /tmp/$version/tally
+    sed -i "1s/(1)/($version)/" debian/changelog
+    [ ! -e /out/settings/$version ] || cat /out/settings/$version >>debian/initkit.toml
     cp -R . /tmp/before
     dpkg-buildpackage --no-sign --build=full >/tmp/log 2>&1 || { cat /tmp/log; exit 1; }
     debian/rules clean >>/tmp/log
@@ -38,11 +42,14 @@ done
 
 @pytest.fixture(scope="session")
 def tally(made: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Suite -> the folder with versions 1 and 2 of its deb, built where the debhelper sequence is installed."""
+    """Suite -> the folder with all versions of its deb, built where the debhelper sequence is installed."""
     folders = {kind: tmp_path_factory.mktemp(f"tally-{kind.suite}") for kind in (BOOKWORM, TRIXIE)}
 
     def build(kind: Kind) -> None:
         packages.put_debs(made[kind.suite], folders[kind])
+        (folders[kind] / "settings").mkdir()
+        for version, more in _SETTINGS.items():
+            (folders[kind] / "settings" / version).write_text(more)
         packages.run(kind, _BUILD_DEBS, folders[kind], root=True)
 
     with ThreadPoolExecutor(len(folders)) as pool:
@@ -58,6 +65,9 @@ def machine(tally: dict[str, Path], request: pytest.FixtureRequest) -> Iterator[
     with Machine(kind) as machine:
         for deb in tally["trixie"].glob("*.deb"):
             machine.write(f"/packages/{deb.name}", deb.read_bytes())
+        for name in INITKIT:
+            (deb,) = (tally["trixie"] / "made").glob(f"{name}_*.deb")
+            machine.write(f"/packages/{name}.deb", deb.read_bytes())
         if kind is SYSV:
             assert machine.run("sh", "-c", "command -v systemd-sysusers", check=False).stdout == ""
             for deb in (root_of(TRIXIE) / "debs").iterdir():
@@ -66,11 +76,13 @@ def machine(tally: dict[str, Path], request: pytest.FixtureRequest) -> Iterator[
         yield machine
 
 
+#: What the third version depends on.
+INITKIT = ("initkit", "python3-initkit")
 TALLY = Packaged(
     name="tally",
     program="/usr/bin/python3 /usr/bin/tally",
-    arguments={"1": [], "2": ["--greeting=Guest"]},
-    debs={version: [f"/packages/tally_{version}_all.deb"] for version in "12"},
+    arguments={"1": [], **{version: [f"--greeting={greeting}"] for version, greeting in GREETINGS.items()}},
+    debs={version: [f"/packages/tally_{version}_all.deb"] for version in "1234"},
     directories=("/var/lib/tally",),
     default="\n#OPTIONS=\n",
     first_install=lambda machine: check_first_install(machine),
@@ -107,10 +119,46 @@ def test_the_life_of_its_deb(machine: Machine) -> None:
     assert left(machine, "tally") == []
 
 
+def test_versions_with_the_runner_and_without(machine: Machine) -> None:
+    """An upgrade ends what the version before has started, the script itself or the runner, and starts its own."""
+    TALLY.install(machine, "1")
+    TALLY.wait(machine, "1")
+    assert managers(machine) == []
+    machine.run("dpkg", "--install", *(f"/packages/{name}.deb" for name in INITKIT))
+    for version in ("3", "4", "3", "3"):
+        before = TALLY.pids(machine)
+        TALLY.install(machine, version)
+        TALLY.wait(machine, version)
+        assert not before.keys() & TALLY.pids(machine)
+        assert len(managers(machine)) == (version == "3" and machine.kind is SYSV)
+        assert machine.run(*status(machine), check=False).returncode == 0
+
+    machine.reboot()
+    TALLY.wait(machine, "3")
+    machine.run("dpkg", "--remove", "tally")
+    assert not TALLY.pids(machine) and not managers(machine)
+    machine.run("dpkg", "--purge", "tally", *INITKIT)
+    assert machine.run("dpkg", "--audit").stdout == ""
+    assert left(machine, "tally") == []
+
+
+def managers(machine: Machine) -> list[int]:
+    """The processes of `initkit run`."""
+    return [pid for pid, command in machine.pids().items() if "initkit" in command]
+
+
+def status(machine: Machine) -> tuple[str, ...]:
+    return ("service", "tally", "status") if machine.kind is SYSV else ("systemctl", "is-active", "tally")
+
+
+_SYSUSERS = "systemd | systemd-standalone-sysusers | systemd-sysusers"
+
+
 @pytest.mark.parametrize("suite", ["bookworm", "trixie"])
 def test_what_its_deb_depends_on(tally: dict[str, Path], suite: str) -> None:
-    fields = packages.run(TRIXIE, "dpkg-deb --field /out/tally_1_all.deb Depends", tally[suite])
-    assert set(fields.strip().split(", ")) == {"python3", "systemd | systemd-standalone-sysusers | systemd-sysusers"}
+    for version, more in (("1", set()), ("3", {"initkit"})):
+        fields = packages.run(TRIXIE, f"dpkg-deb --field /out/tally_{version}_all.deb Depends", tally[suite])
+        assert set(fields.strip().split(", ")) == {"python3", _SYSUSERS} | more
 
 
 # --- the rpm ---------------------------------------------------------------------------------------------------------
