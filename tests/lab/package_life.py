@@ -8,11 +8,7 @@ from dataclasses import dataclass
 from .machine import Machine, wait_until
 
 _SERVICE = {"sysv": "service", "openrc": "rc-service"}
-_DISABLE = {
-    "systemd": ("systemctl", "disable", "{}"),
-    "sysv": ("update-rc.d", "{}", "disable"),
-    "openrc": ("update-rc.d", "{}", "disable"),
-}
+_OPENRC = "#!/sbin/openrc-run\n"
 
 
 @dataclass(frozen=True)
@@ -73,7 +69,7 @@ def check_life(machine: Machine, it: Packaged) -> None:
     assert "MORE=yes" in machine.read(f"/proc/{pid}/environ").split("\0")
 
     # Disabled and stopped it stays so, also over an upgrade.
-    machine.run(*(word.format(it.name) for word in _DISABLE[init]))
+    machine.run(*_disable(machine, it.name))
     machine.run(*_verb(init, it.name, "stop"))
     it.install(machine, "1")
     assert not it.pids(machine)
@@ -89,6 +85,14 @@ def check_life(machine: Machine, it: Packaged) -> None:
     assert machine.exists(it.directories[0])
     machine.run("dpkg", "--purge", it.name)
     assert machine.run("dpkg", "--audit").stdout == ""
+
+
+def _disable(machine: Machine, name: str) -> tuple[str, ...]:
+    """Debian has update-rc.d(8) for LSB scripts, under OpenRC as well."""
+    if machine.kind.init == "systemd":
+        return ("systemctl", "disable", name)
+    own = machine.read(f"/etc/init.d/{name}").startswith(_OPENRC)
+    return ("rc-update", "del", name) if own else ("update-rc.d", name, "disable")
 
 
 def _verb(init: str, name: str, verb: str) -> tuple[str, ...]:

@@ -262,7 +262,7 @@ def test_another_version(machine: Machine, before: str, after: str) -> None:
 
 
 def write_version(machine: Machine, name: str, version: str) -> None:
-    text = VERSIONS[version].replace("/probe\",", f"/probe\", \"{name}\",")
+    text = VERSIONS[version].replace('/probe",', f'/probe", "{name}",')
     machine.write(f"/etc/initkit/{name}.toml", text)
     machine.run("initkit", "gen", "openrc", name, "--output-dir", "/")
     machine.run("rc-update", "-u")

@@ -37,29 +37,31 @@ Description: tells the weather
 #: The scripts as Debian calls them.
 HOOKS = {"after-install": "postinst", "before-remove": "prerm", "after-remove": "postrm"}
 INITS = "systemd,sysv,openrc"
+#: Where Debian's OpenRC has the LSB script, others have one for OpenRC only. That calls the runner, for $OPTIONS.
+PLACES = [(SYSTEMD_257, INITS), (SYSV, INITS), (OPENRC, INITS), (OPENRC, "openrc")]
 
 
-@pytest.fixture(scope="module", params=[SYSTEMD_257, SYSV, OPENRC], ids=str)
+@pytest.fixture(scope="module", params=PLACES, ids=lambda place: "-".join(map(str, place)))
 def machine(lab: None, request: pytest.FixtureRequest) -> Iterator[Machine]:
     """A machine of each init, with versions 1 and 2 of the package in /packages."""
-    kind: Kind = request.param
+    kind: Kind
+    kind, inits = request.param
     with Machine(kind) as machine:
         machine.install_initkit()
         machine.run("mkdir", "/packages")
         for version in ("1", "2"):
-            build(machine, version)
+            build(machine, version, inits)
         yield machine
 
 
-def build(machine: Machine, version: str) -> None:
+def build(machine: Machine, version: str, inits: str) -> None:
     """A package of nothing but what initkit has written, and the program."""
     root = f"/build/{version}/root"
     machine.write("/build/weather.toml", SETTINGS.replace("=1", f"={version}"))
-    argv = ("gen", "--for", INITS, "--root", root, "--scripts", f"/build/{version}/hooks", "--json")
+    argv = ("gen", "--for", inits, "--root", root, "--scripts", f"/build/{version}/hooks", "--json")
     told = json.loads(machine.run("initkit", *argv, "/build/weather.toml").stdout)
     machine.write(f"{root}/usr/bin/weather", PROGRAM, mode=0o755)
-    depends = "".join(f"Depends: {name}\n" for name in told["depends"])
-    assert depends == ""  # the script stands alone, and this machine's initkit is no package
+    assert told["depends"] == (["initkit"] if inits == "openrc" else [])  # this machine's initkit is no package
     machine.write(f"{root}/DEBIAN/control", CONTROL.format(version=version))
     configs = [file["path"] for file in told["files"] if file["config"]]
     machine.write(f"{root}/DEBIAN/conffiles", "\n".join([*configs, ""]))
@@ -72,6 +74,21 @@ def test_a_life(machine: Machine) -> None:
     check_life(machine, WEATHER)
     # What was logged where no directory of the service's own is stays, as accounts do.
     assert {PurePath(path).parent.name for path in left(machine, "weather")} <= {"log", "weather-out"}
+
+
+@pytest.mark.parametrize("machine", PLACES[-1:], indirect=True)
+def test_openrc_is_told_of_scripts_that_come_and_go(machine: Machine) -> None:
+    """Also of one that does not look newer than what OpenRC knows of all scripts' dependencies."""
+    known = "/run/openrc/deptree"
+
+    def run(*words: str) -> bool:
+        machine.run("touch", "--date=+1 hour", known)
+        machine.run("dpkg", *words)
+        return "='weather'" in machine.read(known)
+
+    assert run("--install", "/packages/weather-1.deb")
+    assert run("--remove", "weather")  # its script stays
+    assert not run("--purge", "weather")
 
 
 def first_install(machine: Machine) -> None:
