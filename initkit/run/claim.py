@@ -189,7 +189,7 @@ def forget(service: Service) -> None:
 
     folder = f"{service.runtime_root}/initkit/{service.name}"
     for path in survey.pid_files(service):
-        if os.path.isfile(path) and identity.of(pidfile.named(path)) is None:
+        if os.path.isfile(path) and identity.of(pidfile.named(path)) is None and not survey.has_run(path):
             pidfile.remove(path, pidfile.named(path))
     held: list[int] = []
     for path in (f"{folder}.lock", f"{folder}.sock.lock"):  # a start has the first while its manager takes the second

@@ -149,8 +149,15 @@ def describe(service: Service, found: Found | None) -> dict[str, Any]:
     except ProcessLookupError:
         pass  # it has ended this moment
     known = register.read(register.path_of(service))
+    if has_run(pid_files(service)[0]):
+        return {**told, **_NOTHING, "state": "active"}
     dead = known is not None or any(os.path.lexists(path) for path in pid_files(service))
     return {**told, **_NOTHING, **_missing(known), "state": "failed" if dead else "inactive"}
+
+
+def has_run(path: str) -> bool:
+    """Whether an init script has noted in initkit's PID file that its commands have been run: RemainAfterExit=."""
+    return identity.read(path).strip() == identity.boot_id()
 
 
 def _missing(known: Known | None) -> dict[str, str]:
@@ -172,7 +179,8 @@ def recorded_service(root: str, name: str) -> dict[str, Any]:
             return {**told, **_running(0 if found.headless else found.process.pid, found)}
     except ProcessLookupError:
         pass
-    return {**told, **_NOTHING, **_missing(known), "state": "failed"}
+    state = "active" if has_run(f"{place}.pid") else "failed"
+    return {**told, **_NOTHING, **_missing(known), "state": state}
 
 
 def _running(main: int, found: Found) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -101,7 +102,7 @@ def check_change(lab: Lab, before: str, after: str) -> None:
         assert not lab.pid_file.exists() and not lab.record.parent.with_name(f"{lab.name}.pid").exists()
 
 
-@pytest.mark.parametrize(("before", "after"), itertools.permutations(RUNNING, 2))
+@pytest.mark.parametrize(("before", "after"), [*itertools.permutations(RUNNING, 2)])
 def test_another_kind(lab: Lab, before: str, after: str) -> None:
     check_change(lab, before, after)
 
@@ -218,6 +219,22 @@ def test_the_verbs_of_initkit(lab: Lab, before: str, after: str) -> None:
     assert programs(lab, "first") == [pid] and not programs(lab, "second")
     assert initkit(lab, "stop", settings) == 0
     assert not programs(lab, "first")
+    assert initkit(lab, "status", settings) == 3
+
+
+def test_what_initkit_tells_of_one_that_has_run(lab: Lab) -> None:
+    """Its script has noted it; nothing of it is there to be stopped."""
+    generate(lab, "oneshot", "first")
+    settings = str(lab.folder / f"{lab.name}.toml")
+    assert initkit(lab, "status", settings) == 3
+    lab.run("start", check=0)
+    for _ in range(2):
+        assert initkit(lab, "status", settings) == 0
+        overview = subprocess.run([str(lab.folder / "initkit"), "status"], capture_output=True, text=True, check=True)
+        assert re.search(rf"^{lab.name} +active( |$)", overview.stdout, re.MULTILINE)
+        initkit(lab, "stop", settings)
+    lab.run("status", check=0)
+    lab.run("stop", check=0)
     assert initkit(lab, "status", settings) == 3
 
 

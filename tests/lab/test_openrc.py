@@ -235,7 +235,7 @@ VERSIONS = {
 }
 
 
-@pytest.mark.parametrize(("before", "after"), itertools.permutations(VERSIONS, 2))
+@pytest.mark.parametrize(("before", "after"), [*itertools.permutations(VERSIONS, 2)])
 def test_another_version(machine: Machine, before: str, after: str) -> None:
     """Its script finds what that of the version before has started, whoever looks after it."""
     name = f"from-{before}-to-{after}"
