@@ -209,7 +209,7 @@ def test_what_nobody_else_makes(lines: str, expected: list[str], tmp_path: Path)
     assert folders(written(tmp_path, f'exec_start = ["/bin/true"]\n{lines}\n')) == expected
 
 
-PATHS = st.lists(st.text(st.characters(exclude_characters="/", exclude_categories=("Cc", "Cs")), min_size=1, max_size=9)
+PATHS = st.lists(st.text(st.characters(blacklist_characters="/", blacklist_categories=("Cc", "Cs")), min_size=1, max_size=9)
                  | st.text(" '\"\\%*?[]{}$#", min_size=1, max_size=6), min_size=1, max_size=3)  # fmt: skip
 
 
@@ -326,7 +326,7 @@ def test_logrotate_understands_it(tmp_path: Path) -> None:
 
 
 NAMES = st.text(
-    st.characters(exclude_characters="/{}", exclude_categories=("Cc", "Cs")), min_size=1, max_size=9
+    st.characters(blacklist_characters="/{}", blacklist_categories=("Cc", "Cs")), min_size=1, max_size=9
 ) | st.text(" '\"\\%*?[]$#,;", min_size=1, max_size=6)
 
 

@@ -33,7 +33,7 @@ WORDS = [
     "\udcff", "\udcc3(", "a" * 3000, "\\$x", '\\"', "$'\\n'",
 ]  # fmt: skip
 VALUES = [word for word in WORDS if "\udcff" not in word and "\udcc3" not in word]
-TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=30) | st.text(
+TEXT = st.text(st.characters(blacklist_characters="\0", blacklist_categories=("Cs",)), max_size=30) | st.text(
     "ab '\"\\$`%;#*?[]{}()<>|&!~=\n\t\r-", max_size=12
 )
 FEW, MANY = (

@@ -12,10 +12,11 @@ import pytest
 import initkit
 
 from . import packages
-from .machine import SYSTEMD_252, SYSTEMD_257, SYSV, Machine, wait_until
-from .packages import TRIXIE
+from .machine import SYSTEMD_252, SYSTEMD_257, SYSV, Kind, Machine, wait_until
+from .packages import BOOKWORM, TRIXIE
 
 VERSION = initkit.__version__
+_INSTALLED = "/usr/lib/python3/dist-packages/initkit"
 #: Nothing that a build may hang on is the same the second time.
 OTHERWISE = "export TZ=Pacific/Kiritimati HOME=/nonexistent DEB_BUILD_OPTIONS=nocheck; umask 077; sleep 1"
 
@@ -58,6 +59,35 @@ def test_autopkgtest(made: dict[str, Path]) -> None:
     tested = "cd /tmp; autopkgtest --no-built-binaries /out/*.deb /out/*.dsc -- null"
     said = packages.run(TRIXIE, tested, made["trixie"], root=True)
     assert re.findall(r"^(\S+) +PASS$", said, re.MULTILINE)[-2:] == ["command", "module"]
+
+
+#: What a suite's versions of Python, jinja2 and sdnotify could change: generated files, daemons that are classes. The
+#: build itself has run the tests of the settings.
+_TESTS = (
+    *("inits/test_systemd.py", "inits/test_openrc.py", "inits/test_kinds.py", "inits/test_cron.py"),
+    *("inits/test_sysv.py::test_golden", "cli/test_gen.py", "api/test_daemon_class.py::test_a_life"),
+    "api/test_notify.py",
+)
+_RUN_TESTS = f"""
+dpkg --install /out/initkit_*.deb /out/python3-initkit_*.deb >/dev/null
+mkdir /tmp/apart
+cp -R /checkout/tests /tmp/apart
+cd /tmp/apart/tests
+export PYTHONPATH=/usr/lib/python3/dist-packages # also for python3 -S
+python3 -m pytest -p no:cacheprovider {" ".join(_TESTS)} >/tmp/log || {{ cat /tmp/log; exit 1; }}
+python3 -c 'import initkit; print(initkit.__file__)'
+for test in command module; do
+    export AUTOPKGTEST_TMP=/tmp/$test
+    mkdir $AUTOPKGTEST_TMP
+    sh /checkout/packaging/debian/tests/$test >/tmp/log 2>&1 || {{ cat /tmp/log; exit 1; }}
+done
+"""
+
+
+@pytest.mark.parametrize("kind", [BOOKWORM, TRIXIE], ids=str)
+def test_the_versions_of_each_distribution(made: dict[str, Path], kind: Kind) -> None:
+    """The installed package, with what the suite has beside it."""
+    assert packages.run(kind, _RUN_TESTS, made[kind.suite], root=True) == f"{_INSTALLED}/__init__.py\n"
 
 
 # --- what is in them -------------------------------------------------------------------------------------------------
