@@ -79,7 +79,7 @@ def _filled(name: str, section: int, about: str, **parts: str) -> str:
 def _page(source: str) -> bytes:
     strict = {"halt_level": 2, "report_level": 2, "input_encoding": "unicode", "output_encoding": "utf-8"}
     made: bytes = publish_string(source, writer=Writer(), settings_overrides=strict)
-    return made
+    return made.replace(b".ft C\n", b"").replace(b".ft P\n", b"")  # of docutils before 0.20; groff has no font C
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ def _section(title: str, rows: list[Directive], found: Support) -> str:
 def _item(row: Directive, found: Support) -> str:
     spelled = f"**{row.toml}**" if row.section != OWN else f"**{row.toml}** in *[initkit]*"
     facts = f"{row.name}= in [{row.section}], {row.manual}{_versions(row)}: {row.expected}"
-    kept = "; ".join(_kept(init, **how) for init, how in found.get(row.name, {}).items())
+    kept = "; ".join(_kept(init, **how) for init, how in found.get(row.label, {}).items())
     meaning = rst.text(_OWN.get(row.name, ""))
     return rst.item(spelled, *filter(None, (meaning, rst.sentence(facts), f"{kept}." * bool(kept))))
 

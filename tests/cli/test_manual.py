@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from initkit import inits
 from initkit.cli import VERBS, explain, parsers_of
 from initkit.run.interface import DESCRIPTION
 
@@ -81,11 +82,15 @@ def test_a_verb_is_on_one_page(verb: str, shown: dict[str, str]) -> None:
 
 
 def test_every_directive_is_there(shown: dict[str, str]) -> None:
+    """Its type, the first systemd that has it, and what becomes of it under every init."""
     text = " ".join(shown["initkit.toml.5"].split())
+    kept = [rf"; {init}: (?:native|script|runner|none)(?: \(.{{1,300}}?\))?" for init in inits.names()]
     for row in explain.every():
         since = f", since systemd {row.since}" if row.since else ""
+        gone = f", not in systemd {row.gone} any more" if row.gone else ""
+        facts = f"{row.name}= in [{row.section}], {row.manual}{since}{gone}: {row.expected.replace('`', '')}"
         assert f" {row.toml} " in text
-        assert f"{row.name}= in [{row.section}], {row.manual}{since}" in text, row.name
+        assert re.search(re.escape(facts) + r"\.? " + "".join(kept).removeprefix("; "), text), facts
 
 
 def test_what_the_inits_make_of_it(shown: dict[str, str]) -> None:
