@@ -48,14 +48,15 @@ UNMISTAKABLE = {
 }
 
 
+_BASH_COMPLETION = "/usr/share/bash-completion/bash_completion"
 #: What is printed of a line; what is typed is echoed with a quote behind its bracket.
 _PRINTED = re.compile(rb"\[BEGIN\]\[([^\n]*?)\]\[END\]")
 
 
 @pytest.fixture(scope="module")
 def completions(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with the file for each shell."""
-    folder = tmp_path_factory.mktemp("completions")
+    """The folder with the file for each shell, which the shells look through for a command's completions."""
+    folder = tmp_path_factory.mktemp("share") / "completions"
     subprocess.run([sys.executable, CHECKOUT / "packaging/completions/completions.py", folder], check=True)
     return folder
 
@@ -65,6 +66,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with settings in it, and some in the user's part of the load path."""
     home = tmp_path_factory.mktemp("home")
     (home / "folder").mkdir()
+    (home / "bin").mkdir()
+    (home / "bin/initkit").symlink_to("/bin/true")
     (home / "config/initkit").mkdir(parents=True)
     for file in (
         "weather.toml",
@@ -81,12 +84,15 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def become(request: pytest.FixtureRequest, completions: Path, home: Path) -> dict[str, str]:
     """What becomes of each line when TAB is pressed, in a shell."""
     shell = request.param
-    if shutil.which(shell) is None:
+    if shutil.which(shell) is None or (shell == "bash" and not os.path.exists(_BASH_COMPLETION)):
+        what = "bash with bash-completion" if shell == "bash" else shell
         if os.environ.get("INITKIT_REQUIRE_LAB") == "1":
-            pytest.fail(f"{shell} is required")
-        pytest.skip(f"needs {shell}")
+            pytest.fail(f"{what} is required")
+        pytest.skip(f"needs {what}")
     environment = {
-        "PATH": os.environ["PATH"],
+        # fish loads completions only of commands that are there.
+        "PATH": f"{home}/bin:{os.environ['PATH']}",
+        "BASH_COMPLETION_USER_DIR": str(completions.parent),
         "HOME": str(home),
         "XDG_CONFIG_HOME": str(home / "config"),
         "TERM": "dumb",
@@ -96,7 +102,7 @@ def become(request: pytest.FixtureRequest, completions: Path, home: Path) -> dic
     if shell == "fish":
         return dict(zip(lines, in_fish(lines, completions, environment, home), strict=True))
     if shell == "bash":
-        argv, start = ["bash", "--norc", "--noprofile", "-i"], f". {completions}/initkit\n"
+        argv, start = ["bash", "--norc", "--noprofile", "-i"], f". {_BASH_COMPLETION}\n"
     else:
         argv = ["zsh", "-f", "-i"]
         start = f"bindkey -e; unsetopt beep; fpath+=({completions}); autoload -Uz compinit; compinit -u -D\n"
@@ -125,7 +131,8 @@ def typed(argv: list[str], start: str, lines: list[str], environment: dict[str, 
 
 def in_fish(lines: list[str], completions: Path, environment: dict[str, str], home: Path) -> Iterator[str]:
     """The same in fish, which itself tells the candidates."""
-    script = f"source {completions}/initkit.fish\n" + "".join(f"complete -C '{line}'; echo END\n" for line in lines)
+    script = f"set --global fish_complete_path {completions}\n"
+    script += "".join(f"complete -C '{line}'; echo END\n" for line in lines)
     argv = ["fish", "--no-config", "-c", script]
     done = subprocess.run(argv, cwd=home, env=environment, capture_output=True, text=True, check=True)
     for line, output in zip(lines, done.stdout.split("END\n"), strict=False):
