@@ -52,6 +52,9 @@ user = "worker"
 logs_directory = ["worker"]
 environment_file = "-/etc/default/worker"
 wanted_by = ["multi-user.target"]
+[socket]
+listen_stream = "/run/worker.sock"
+wanted_by = ["sockets.target"]
 [timer]
 on_calendar = "daily"
 wanted_by = ["timers.target"]
@@ -157,6 +160,7 @@ _OF_WEB = {"/etc/init.d/web", "/etc/default/web", "/usr/lib/sysusers.d/web.conf"
            "/etc/logrotate.d/web"}  # fmt: skip
 _OF_WORKER = {"/etc/init.d/worker", "/etc/default/worker", "/etc/cron.d/worker", "/etc/logrotate.d/worker",
               "/usr/lib/sysusers.d/worker.conf", "/usr/lib/initkit/worker.toml"}  # fmt: skip
+_UNITS = ("worker.service", "worker.socket", "worker.timer")
 _SYSUSERS = "systemd | systemd-standalone-sysusers | systemd-sysusers"
 _TMPFILES = "systemd | systemd-standalone-tmpfiles | systemd-tmpfiles"
 
@@ -166,7 +170,7 @@ def test_everything(built: dict[str, Path], suite: str, name: str) -> None:
     """Three services in two packages, and whatever dh itself then makes of their files."""
     web, tools = built[suite] / name / "web", built[suite] / name / "web.tools"
     folder = "/lib/systemd/system" if suite == "bookworm" else "/usr/lib/systemd/system"
-    units = {f"{folder}/{unit}" for unit in ("web.service", "worker.service", "worker.timer")}
+    units = {f"{folder}/{unit}" for unit in ("web.service", *_UNITS)}
     assert files(web) == _OF_WEB | _OF_WORKER | units
     assert files(tools) == {"/etc/init.d/web.tools", f"{folder}/web.tools.service"}
     assert {_SYSUSERS, _TMPFILES, "initkit"} <= depends(web)
@@ -181,7 +185,7 @@ def test_the_maintainer_scripts(built: dict[str, Path], suite: str, name: str) -
     web = built[suite] / name / "web"
     postinst = script(web, "postinst")
     before = ["systemd-sysusers .* web.conf worker.conf", "systemd-tmpfiles .*--create web.conf"]
-    units = ["web.service", "worker.service", "worker.timer"]
+    units = ["web.service", *_UNITS]
     calls = [*before, *(f"update-rc.d {name} " for name in ("web", "worker"))]
     calls += [
         *(f"deb-systemd-helper enable '{unit}'" for unit in units),
