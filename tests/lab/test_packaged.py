@@ -187,6 +187,7 @@ rpmbuild -bb --nodeps --define '_topdir /tmp/rpm' /tmp/tally-1/tally.spec >/tmp/
 cp /tmp/rpm/RPMS/noarch/tally-1-1.noarch.rpm /out/tally.rpm
 cd /out
 rpm --query --package --scripts tally.rpm >scripts
+rpm --query --package --provides tally.rpm >provides
 rpm --query --package --queryformat '[%{{FILENAMES}} %{{FILEMODES:perms}} %{{FILEFLAGS:fflags}}\\n]' tally.rpm >files
 rpm2archive --nocompression - <tally.rpm | tar --extract --to-stdout ./usr/lib/systemd/system/tally.service >unit
 """
@@ -211,6 +212,12 @@ def test_the_files_of_its_rpm(rpm: Path) -> None:
         "/usr/lib/sysusers.d/tally.conf": ("-rw-r--r--",),
     }
     assert "\nUser=tally\n" in (rpm / "unit").read_text()
+
+
+def test_the_accounts_of_its_rpm(rpm: Path) -> None:
+    """rpm makes what sysusers.d names before it unpacks: it is told in the package, and no scriptlet has to."""
+    provides = {line.split()[0] for line in (rpm / "provides").read_text().splitlines()}
+    assert {"user(tally)", "group(tally)"} <= provides
 
 
 def test_the_scriptlets_of_its_rpm(rpm: Path) -> None:
