@@ -296,6 +296,7 @@ def _view(service: Service, through_runner: bool, options: Options) -> dict[str,
     record = f"{service.runtime_root}/initkit/{service.name}.pid"
     oneshot = service.type == "oneshot" and not supervised
     named = service.has("PIDFile") and not supervised and not oneshot
+    # A manager looks after PIDFile= by itself; /run/NAME.pid may be there of another version.
     pid_file = service.pid_path if named or not (oneshot or service.has("PIDFile")) else record
     return {
         "source": os.path.basename(service.path),

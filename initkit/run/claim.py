@@ -78,8 +78,9 @@ def clear(service: Service, say: Say) -> None:
         InitkitError: when something stays.
     """
     path = register.path_of(service)
+    recorded = path.removesuffix(register.SUFFIX) + ".pid"  # an init script that stands alone has that only
     known = register.read(path) if plan.leaves_something(service) else None
-    if os.path.lexists(path):
+    if os.path.lexists(path) or os.path.lexists(recorded):
         _clear(service, path, say)
     if plan.leaves_something(service):
         from initkit.run import leftovers

@@ -217,6 +217,9 @@ def test_the_verbs_of_initkit(lab: Lab, before: str, after: str) -> None:
     (pid,) = programs(lab, "first")
     assert initkit(lab, "run", settings, "--daemon") == 0  # it runs already
     assert programs(lab, "first") == [pid] and not programs(lab, "second")
+    if after == "supervise":
+        assert initkit(lab, "run", settings, "--foreground") == 1
+        assert programs(lab, "first") == [pid] and not programs(lab, "second")
     assert initkit(lab, "stop", settings) == 0
     assert not programs(lab, "first")
     assert initkit(lab, "status", settings) == 3
