@@ -17,6 +17,7 @@ from pathlib import Path
 from initkit.inits import Options, sysv
 from initkit.settings.load import load
 
+CHECKOUT = Path(__file__).resolve().parents[2]
 SHELLS = {"dash": ["dash"], "bash": ["bash", "--posix"], "busybox": ["busybox", "sh"], "mksh": ["mksh"]}
 
 #: A program that tells how it was started, below the folder that its text names, and stays.
@@ -36,6 +37,19 @@ os.rename({draft!r}, {path!r})
 {more}
 while True:
     signal.pause()
+"""
+
+#: What makes a daemon of a probe, which writes its PID file itself.
+FORKING = """
+if os.fork():
+    while not os.path.exists({pid_file!r}):
+        pass
+    os._exit(0)
+os.setsid()
+if os.fork():
+    os._exit(0)
+with open({pid_file!r}, "w") as file:
+    print(os.getpid(), file=file)
 """
 
 
@@ -86,6 +100,10 @@ class Lab:
         path.write_text(f"#!/bin/sh\n{text}\n")
         path.chmod(0o755)
         return path
+
+    def runner(self) -> Path:
+        """This checkout's initkit as a program."""
+        return self.executable("initkit", f'PYTHONPATH={CHECKOUT} exec {sys.executable} -m initkit "$@"')
 
     def generate(self, settings: str, *, options: Options | None = None, default_file: str = "default") -> None:
         """The script of the settings, TOML; the PID file, where they name none, and the defaults are in this folder."""

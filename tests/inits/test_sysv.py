@@ -22,7 +22,7 @@ from initkit.inits import RUNNER, SCRIPT, Options, sysv
 from initkit.settings.load import load
 from initkit.settings.service import Service
 
-from .scripts import Lab, alive, array, python, shells, wait_until
+from .scripts import FORKING, Lab, alive, array, python, shells, wait_until
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 
@@ -207,9 +207,6 @@ def test_unknown_key_in_the_table(tmp_path: Path) -> None:
 # --- nothing is dropped silently ------------------------------------------------------------------------------------
 
 
-CHECKOUT = Path(__file__).resolve().parents[2]
-
-
 @pytest.mark.parametrize(
     ("line", "how"),
     [
@@ -269,9 +266,8 @@ def test_socket_settings_that_cannot_be_kept(line: str, tmp_path: Path) -> None:
 
 
 def test_a_service_with_a_socket_is_started_and_stopped(dash: Lab) -> None:
-    dash.executable("initkit", f'PYTHONPATH={CHECKOUT} exec {sys.executable} -m initkit "$@"')
     path = dash.folder / "s.sock"
-    options = Options(runner_path=str(dash.folder / "initkit"))
+    options = Options(runner_path=str(dash.runner()))
     settings = (
         f'exec_start = {array([sys.executable, str(dash.program())])}\n[socket]\nlisten_stream = "{path}"\n'
         "remove_on_stop = true\n"
@@ -414,6 +410,7 @@ def test_as_another_user(lab: Lab) -> None:
     lab.run("start", check=0)
     runtime = Path(f"/run/initkit-test-{os.getpid()}")
     assert runtime.stat().st_uid == 1 and runtime.group() == "mail"
+    wait_until(lambda: "\nUSER=daemon\n" in told.read_text())  # the last that sort(1) has
     lines = told.read_text().splitlines()
     assert lines[:2] == ["1", "8"] and set(lines[2].split()) == {"8", "44"} and lines[3] == "321"
     assert {"USER=daemon", "LOGNAME=daemon", "HOME=/usr/sbin", f"RUNTIME_DIRECTORY={runtime}"} <= set(lines[4:])
@@ -863,19 +860,6 @@ def test_each_command_has_the_whole_time(dash: Lab) -> None:
     simple(dash, f"exec_start_pre = [{pre}]\ntimeout_start_sec = 3")
     dash.run("start", check=0)
     dash.run("stop", check=0)
-
-
-FORKING = """
-if os.fork():
-    while not os.path.exists({pid_file!r}):
-        pass
-    os._exit(0)
-os.setsid()
-if os.fork():
-    os._exit(0)
-with open({pid_file!r}, "w") as file:
-    print(os.getpid(), file=file)
-"""
 
 
 def test_forking(lab: Lab) -> None:

@@ -15,21 +15,7 @@ import pytest
 
 from initkit.inits import Options
 
-from .scripts import Lab, alive, array, python, shells, wait_until
-
-CHECKOUT = Path(__file__).resolve().parents[2]
-
-FORKS = """
-if os.fork():
-    while not os.path.exists({pid_file!r}):
-        pass
-    os._exit(0)
-os.setsid()
-if os.fork():
-    os._exit(0)
-with open({pid_file!r}, "w") as file:
-    print(os.getpid(), file=file)
-"""
+from .scripts import FORKING, Lab, alive, array, python, shells, wait_until
 
 #: Kinds of scripts: their settings, and whether they call the runner. "become" is one whose runner becomes the program.
 KINDS = {
@@ -49,7 +35,6 @@ RUNNING = [kind for kind in KINDS if "oneshot" not in kind]
 @pytest.fixture
 def lab(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lab]:
     made = Lab(tmp_path, getattr(request, "param", "dash"))
-    made.executable("initkit", f'PYTHONPATH={CHECKOUT} exec {sys.executable} -m initkit "$@"')
     yield made
     made.clean()
 
@@ -58,9 +43,9 @@ def generate(lab: Lab, kind: str, version: str, more: str = "", program: str = "
     """The script of a version, and its program, which has the version as an argument."""
     settings, runner = KINDS[kind]
     if kind == "forking":
-        program += FORKS.format(pid_file=str(lab.pid_file))
+        program += FORKING.format(pid_file=str(lab.pid_file))
     words = array(["/bin/true"]) if "oneshot" in kind else python(lab.program(f"{version}.py", program), version)
-    options = Options(runner=runner, runner_path=str(lab.folder / "initkit"))
+    options = Options(runner=runner, runner_path=str(lab.runner()))
     lab.generate(f"exec_start = {words}\n{settings}\n{more}", options=options)
 
 
@@ -233,7 +218,7 @@ def test_what_initkit_tells_of_one_that_has_run(lab: Lab) -> None:
     lab.run("start", check=0)
     for _ in range(2):
         assert initkit(lab, "status", settings) == 0
-        overview = subprocess.run([str(lab.folder / "initkit"), "status"], capture_output=True, text=True, check=True)
+        overview = subprocess.run([str(lab.runner()), "status"], capture_output=True, text=True, check=True)
         assert re.search(rf"^{lab.name} +active( |$)", overview.stdout, re.MULTILINE)
         initkit(lab, "stop", settings)
     lab.run("status", check=0)
@@ -243,5 +228,5 @@ def test_what_initkit_tells_of_one_that_has_run(lab: Lab) -> None:
 
 def initkit(lab: Lab, *words: str) -> int:
     """The exit status of a verb."""
-    argv = [str(lab.folder / "initkit"), *words]
+    argv = [str(lab.runner()), *words]
     return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=60).returncode
