@@ -15,7 +15,7 @@ from initkit.plan.process import CloseDescriptors
 from initkit.plan.step import Process
 from initkit.run import family, pidfile
 from initkit.run.outcome import ended, shell_status
-from initkit.run.watch import MOST, Tail, Watch
+from initkit.run.watch import MOST, Interrupted, Tail, Watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,25 +48,29 @@ class Launcher:
     def wait(self, child: int, close: tuple[int, ...]) -> None:
         """Wait, tell on standard error what there is to tell, and set `status`; `close` are descriptors of the
         daemon's."""
+        # A handler that raised could do so between the reading of a report and its being understood.
+        interrupts, heard = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        before = _signal.set_wakeup_fd(heard)
         for number in _INTERRUPTS:
-            _signal.signal(number, _interrupted)
-        watch = None
+            _signal.signal(number, _noted)
+        for fd in close:
+            os.close(fd)
+        self._heir, self._words = _inherit(self.output, self.service, self.register)
+        if self.register:
+            self.register.close()
+        watch = Watch(self.reports, self.output, interrupts)
+        os.waitpid(child, 0)  # it exits at once; the daemon is ours from then on
         try:
-            for fd in close:
-                os.close(fd)
-            self._heir, self._words = _inherit(self.output, self.service, self.register)
-            if self.register:
-                self.register.close()
-            watch = Watch(self.reports, self.output)
-            os.waitpid(child, 0)  # it exits at once; the daemon is ours from then on
             self.status = self._follow(watch)
-        except _Interrupted as interrupt:
+        except Interrupted as interrupt:
             for number in _INTERRUPTS:
                 _signal.signal(number, _signal.SIG_IGN)
-            watch = watch or Watch(self.reports, self.output)
             self._abandon(watch)
             self.status = 128 + interrupt.number
         self._hand_over(watch)
+        _signal.set_wakeup_fd(before)
+        os.close(interrupts)
+        os.close(heard)
 
     def _follow(self, watch: Watch) -> int:
         service = self.service
@@ -200,10 +204,5 @@ def _log(text: bytes, words: tuple[str, ...]) -> None:
     os.waitpid(reader, 0)
 
 
-class _Interrupted(BaseException):
-    def __init__(self, number: int) -> None:
-        self.number = number
-
-
-def _interrupted(number: int, frame: object) -> None:
-    raise _Interrupted(number)
+def _noted(number: int, frame: object) -> None:
+    """The number is in the pipe: signal.set_wakeup_fd()."""

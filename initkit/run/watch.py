@@ -15,15 +15,23 @@ if TYPE_CHECKING:
 MOST = 64 * 1024  # bytes of early output that are kept
 
 
+class Interrupted(BaseException):
+    """Whoever waits is told to stop, by signal `number`."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
 class Watch:
     """The daemon's state as far as it is known here.
 
     `pid` is 0 until it is told; `ready`, `failed` ("STATUS a line for people"), `restarting` and `note` come from
-    reports; `over` says that the daemon is dead; `closed` that nobody writes to its early output any more.
+    reports; `over` says that the daemon is dead; `closed` that nobody writes to its early output any more. A byte in
+    `interrupts` is the number of a signal.
     """
 
-    def __init__(self, reports: int, output: int) -> None:
-        self._reports, self._output = reports, output
+    def __init__(self, reports: int, output: int, interrupts: int) -> None:
+        self._reports, self._output, self._interrupts = reports, output, interrupts
         self.pid = 0
         self.ready = self.over = self.closed = self.restarting = False
         self.failed = self.note = ""
@@ -31,12 +39,16 @@ class Watch:
         self._executing = False
         self._line = b""
         self._poll = select.poll()
-        for fd in (reports, output):
+        for fd in (reports, output, interrupts):
             os.set_blocking(fd, False)
             self._poll.register(fd, select.POLLIN)
 
     def until(self, met: Callable[[], bool], deadline: float | None = None) -> None:
-        """Take in what comes until `met()` or the deadline (`time.monotonic`)."""
+        """Take in what comes until `met()` or the deadline (`time.monotonic`).
+
+        Raises:
+            Interrupted: once.
+        """
         while not met():
             timeout = None if deadline is None else (deadline - time.monotonic()) * 1000
             if timeout is not None and timeout <= 0:
@@ -46,6 +58,9 @@ class Watch:
                     self._read_output()
                 elif fd == self._reports:
                     self._read_reports()
+                elif fd == self._interrupts:
+                    self._poll.unregister(fd)
+                    raise Interrupted(os.read(fd, 1)[0])
                 else:
                     self.over = True
                     self._poll.unregister(fd)
