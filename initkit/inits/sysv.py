@@ -298,6 +298,7 @@ def _view(service: Service, through_runner: bool, options: Options) -> dict[str,
     named = service.has("PIDFile") and not supervised and not oneshot
     # A manager looks after PIDFile= by itself; /run/NAME.pid may be there of another version.
     pid_file = service.pid_path if named or not (oneshot or service.has("PIDFile")) else record
+    runs = len(listed) > (0 if through_runner or service.type in ("oneshot", "forking") else 1)
     return {
         "source": os.path.basename(service.path),
         "header": lsb.header(service, own),
@@ -327,7 +328,8 @@ def _view(service: Service, through_runner: bool, options: Options) -> dict[str,
         "reloads": bool(service.exec_reload) or service.type == "notify-reload",
         "kept_directories": preserved(service),
         "active": "has_run" if oneshot and service.remain_after_exit else "running",
-        "runs": len(listed) > (0 if through_runner or service.type in ("oneshot", "forking") else 1),
+        "runs": runs,
+        "keeps_rest": runs and not through_runner and service.kill_mode in ("control-group", "mixed"),
         "runtime_directories": [f"{service.runtime_root}/{each.path}" for each in service.runtime_directory],
         "environment_patterns": [pattern(file) for file in service.environment_files],
     }

@@ -917,3 +917,29 @@ def test_output_in_files(lab: Lab) -> None:
         lab.run("stop", check=0)
     assert (lab.folder / "o u t").read_text() == "out\n" * 2
     assert (lab.folder / "err").read_text() == "err\n"
+
+
+@pytest.mark.parametrize(
+    ("settings", "status"),
+    [
+        ('type = "oneshot"\nremain_after_exit = true\nexec_start = LEAVES', 0),
+        ('type = "oneshot"\nexec_start = LEAVES', 0),
+        ('type = "oneshot"\nexec_start = [LEAVES, ["/bin/false"]]', 1),
+        ('exec_start_pre = LEAVES\nexec_start = ["/bin/sleep", "1000"]', 0),
+        ('exec_start_pre = [LEAVES, ["/bin/false"]]\nexec_start = ["/bin/sleep", "1000"]', 1),
+        ('exec_start_post = LEAVES\nexec_start = ["/bin/sleep", "1000"]', 0),
+        ('exec_start_post = [LEAVES, ["/bin/false"]]\nexec_start = ["/bin/sleep", "1000"]', 1),
+        ('type = "forking"\ntimeout_start_sec = "1s"\nexec_start = LEAVES', 1),
+        ('kill_mode = "mixed"\nexec_start_pre = LEAVES\nexec_start = ["/bin/sleep", "1000"]', 0),
+    ],
+)
+def test_what_commands_leave_is_ended(dash: Lab, settings: str, status: int) -> None:
+    """By the stop; by the start when that fails, or is all that there is to the service."""
+    pids = dash.folder / "pids"
+    leaves = array(["/bin/sh", "-c", f"sleep 1000 >/dev/null 2>&1 & echo $! >>{pids}"])
+    dash.generate(settings.replace("LEAVES", leaves))
+    dash.run("start", check=status)
+    (left,) = map(int, pids.read_text().split())
+    assert alive(left) == (status == 0 and ("remain" in settings or "oneshot" not in settings))
+    dash.run("stop", check=0)
+    assert not alive(left)
