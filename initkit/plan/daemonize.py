@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # `signal` costs an `enum`
 import os
 
 from initkit.plan import process
 from initkit.plan.process import base_environment
 from initkit.plan.step import CHILD, DAEMON, LAUNCHER, Process, Step
+
+#: What breaks a start off, as far as its launcher is asked.
+INTERRUPTS = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP)
 
 
 class CloseDescriptors(process.CloseDescriptors):
@@ -46,9 +50,12 @@ class Fork(Step):
     role = LAUNCHER
 
     def apply(self, process: Process) -> None:
+        before = _signal.pthread_sigmask(_signal.SIG_BLOCK, INTERRUPTS)  # the launcher hears them where it waits
+        process.held = set(INTERRUPTS) - before
         process.child = os.fork()
         if process.child == 0:
             process.role = CHILD
+            _signal.pthread_sigmask(_signal.SIG_UNBLOCK, process.held)
 
 
 class SetSid(Step):

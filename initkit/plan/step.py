@@ -50,6 +50,7 @@ class Process:
         self.groups: list[int] = []
         self.home = ""
         self.child = 0  # pid of the process that Fork made
+        self.held: set[int] = set()  # the signals that Fork has blocked in the launcher
         self.group = ""  # the folder of the service's control group, where it has one
         self.pipe: int | None = None  # the end that a logger reads
         self.default_output: int | None = None  # a fd for output that the settings send nowhere

@@ -88,7 +88,7 @@ class _Start:
             "pid_file": self._write_pid_file,
             "ready": lambda: self._tell("executing"),
             "supervise": self._supervise,
-            "wait": lambda: launcher.wait(process.child, close=(self.told, self.early)),
+            "wait": lambda: launcher.wait(process, close=(self.told, self.early)),
         }
         try:
             perform(plan.daemon(self.service), process)

@@ -23,10 +23,7 @@ if TYPE_CHECKING:
         status: int
         said: str
 
-        def wait(self, child: int, close: tuple[int, ...]) -> None: ...
-
-
-_LAUNCHERS = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP)  # which it handles while it waits
+        def wait(self, process: Process, close: tuple[int, ...]) -> None: ...
 
 
 class Start:
@@ -50,6 +47,7 @@ class Start:
             AlreadyRunning, InitkitError: it cannot be done, or the daemon has ended before it was ready.
         """
         from initkit.plan import kernel
+        from initkit.plan.daemonize import INTERRUPTS
         from initkit.plan.step import LAUNCHER, Process
         from initkit.run.launch import open_standard_streams
         from initkit.run.perform import perform
@@ -57,7 +55,7 @@ class Start:
         open_standard_streams()
         steps = tuple(self._steps())  # what cannot be meant is said before anything is done
         handlers = dict(_handlers())
-        self.dispositions = {number: _signal.getsignal(number) for number in _LAUNCHERS}
+        self.dispositions = {number: _signal.getsignal(number) for number in INTERRUPTS}
         process = Process(self.service)
         process.role = LAUNCHER
         process.environment = {name: value for name, value in os.environ.items() if name not in _CALLERS}
@@ -71,7 +69,7 @@ class Start:
             process.hooks = {
                 "pid_file": lambda: self._write_pid_file(process, opened),
                 "ready": self._begin,
-                "wait": lambda: launcher.wait(process.child, close=(self.told, opened[2])),
+                "wait": lambda: launcher.wait(process, close=(self.told, opened[2])),
             }
             try:
                 perform(steps, process)

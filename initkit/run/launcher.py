@@ -10,7 +10,7 @@ import time
 
 from initkit import plan
 from initkit.plan import log
-from initkit.plan.daemonize import NullStreams
+from initkit.plan.daemonize import INTERRUPTS, NullStreams
 from initkit.plan.process import CloseDescriptors
 from initkit.plan.step import Process
 from initkit.run import family, pidfile
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from initkit.settings.service import Service
 
 _LINES = 10
-_INTERRUPTS = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP)
 #: Types whose program tells, in one way or another, that it works.
 _TELLING = ("notify", "notify-reload", "oneshot", "forking")
 
@@ -45,25 +44,26 @@ class Launcher:
         self.status = 1
         self._heir, self._words = 0, -1
 
-    def wait(self, child: int, close: tuple[int, ...]) -> None:
+    def wait(self, process: Process, close: tuple[int, ...]) -> None:
         """Wait, tell on standard error what there is to tell, and set `status`; `close` are descriptors of the
         daemon's."""
         # A handler that raised could do so between the reading of a report and its being understood.
         interrupts, heard = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         before = _signal.set_wakeup_fd(heard)
-        for number in _INTERRUPTS:
+        for number in INTERRUPTS:
             _signal.signal(number, _noted)
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, process.held)
         for fd in close:
             os.close(fd)
         self._heir, self._words = _inherit(self.output, self.service, self.register)
         if self.register:
             self.register.close()
         watch = Watch(self.reports, self.output, interrupts)
-        os.waitpid(child, 0)  # it exits at once; the daemon is ours from then on
+        os.waitpid(process.child, 0)  # it exits at once; the daemon is ours from then on
         try:
             self.status = self._follow(watch)
         except Interrupted as interrupt:
-            for number in _INTERRUPTS:
+            for number in INTERRUPTS:
                 _signal.signal(number, _signal.SIG_IGN)
             self._abandon(watch)
             self.status = 128 + interrupt.number
@@ -168,7 +168,7 @@ def _inherit(output: int, service: Service, register: Register | None) -> tuple[
         os.close(words)
         return pid, pipe
     try:
-        for number in _INTERRUPTS:
+        for number in INTERRUPTS:
             _signal.signal(number, _signal.SIG_IGN)
         os.setsid()
         if register:

@@ -6,6 +6,8 @@ import os
 import select
 import time
 
+from initkit.plan.daemonize import INTERRUPTS
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +45,12 @@ class Watch:
             os.set_blocking(fd, False)
             self._poll.register(fd, select.POLLIN)
 
+    def _read_interrupts(self) -> None:
+        number = os.read(self._interrupts, 1)[0]
+        if number in INTERRUPTS:  # and no other that the caller has a handler for
+            self._poll.unregister(self._interrupts)
+            raise Interrupted(number)
+
     def until(self, met: Callable[[], bool], deadline: float | None = None) -> None:
         """Take in what comes until `met()` or the deadline (`time.monotonic`).
 
@@ -59,8 +67,7 @@ class Watch:
                 elif fd == self._reports:
                     self._read_reports()
                 elif fd == self._interrupts:
-                    self._poll.unregister(fd)
-                    raise Interrupted(os.read(fd, 1)[0])
+                    self._read_interrupts()
                 else:
                     self.over = True
                     self._poll.unregister(fd)
