@@ -154,7 +154,7 @@ def test_a_supervised_daemon(services: Services, settings: str) -> None:
     assert initkit(services, "restart", unit).returncode == 0
     assert not alive(main) and written(out, 3)
     assert initkit(services, "stop", unit).returncode == 0
-    assert not services.started()
+    until(lambda: not services.started())  # the reader of its output ends last
     assert initkit(services, "status", unit).returncode == 3
 
 

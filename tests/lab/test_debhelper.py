@@ -81,6 +81,7 @@ SOURCES: dict[str, dict[str, str]] = {
     "by-hand": {"initkit.toml": _WORKER.replace("worker", "web"), "web.service": _SERVICE, "web.init": _INIT},
     "loss": {"web.initkit.toml": _LOSS},
     "accepted": {"web.initkit.toml": f'{_LOSS}[sysv]\nallow_loss = ["MemoryKSM"]\n'},
+    "template": {"web.initkit.toml": _TOOLS, "web.each@.initkit.toml": 'exec_start = ["/usr/bin/each", "%i"]\n'},
     "changed": {"web.initkit.toml": _WEB, "changed": _TOOLS},
     "kept": {**_ALL, "rules": f"{_RULES}override_dh_initkit:\n\tdh_initkit --no-purge --name=worker\n"},
 }
@@ -222,6 +223,13 @@ def test_a_loss_ends_the_build(built: dict[str, Path]) -> None:
     assert not (built["trixie"] / "loss/web").exists()
     accepted = built["trixie"] / "accepted/web"
     assert "MemoryKSM=yes" in (accepted / "usr/lib/systemd/system/web.service").read_text()
+
+
+def test_a_template_is_for_systemd_only(built: dict[str, Path]) -> None:
+    web = built["trixie"] / "template/web"
+    units = {f"/usr/lib/systemd/system/{unit}.service" for unit in ("web", "each@")}
+    assert files(web) == {"/etc/init.d/web", *units}
+    assert "each@.initkit.toml: a template, for systemd only\n" in (built["trixie"] / "template.log").read_text()
 
 
 def test_a_second_build_makes_all_anew(built: dict[str, Path]) -> None:
