@@ -73,7 +73,6 @@ _UNLIKE = {
     "SYSTEMD_EXEC_PID": "tells that systemd has started it",
     "MEMORY_PRESSURE_WATCH": "a file that only systemd prepares",
     "MEMORY_PRESSURE_WRITE": "goes with that file",
-    "LANG": "is set where systemd itself has one",
 }
 _PRESENT = ("NOTIFY_SOCKET", "LISTEN_PID", "WATCHDOG_PID", "MAINPID")  # of these the value is another each time
 
