@@ -176,7 +176,7 @@ UNITS_SYSTEMD = Kind(
     257,
     (
         *("dbus", "inetutils-syslogd", "initscripts", "procps", "startpar", "systemd", "sysv-rc", "sysvinit-core"),
-        *("python3", "python3-jinja2", "python3-sdnotify", "python3-seccomp", "util-linux"),
+        *("ca-certificates", "python3", "python3-jinja2", "python3-sdnotify", "python3-seccomp", "util-linux"),
         *sorted({unit.package for unit in UNITS}),
     ),
     _HOOKS,
