@@ -77,7 +77,7 @@ def reload(service: Service) -> int:
         _send(found.process, _SIGHUP)  # it does the rest
         return 0
     for command in service.exec_reload:
-        status = _run(service, plan.program(service, command), found.process.pid)
+        status = _run(service, plan.program(service, command, main=False), found.process.pid)
         if status and not command.ignore_failure:
             print(f"initkit: {service.name}: {command.path} {ended(status)}", file=sys.stderr)
             return 1

@@ -60,7 +60,7 @@ _TABLE: dict[str, Support | Callable[[Service], Support]] = {
          "RestartMaxDelaySec", "RestartMode", "ExitType", "TimeoutAbortSec", "TimeoutStartFailureMode",
          "TimeoutStopFailureMode", "SuccessActionExitStatus", "FailureActionExitStatus", "LogCommand", "LogFile",
          "LogMaxSize", "LogMaxFiles", "NonBlocking", "FileDescriptorStoreMax", "FileDescriptorStorePreserve",
-         "Sockets", "NotificationFd", "OnDemand", "JoinsNamespaceOf"),
+         "Sockets", "NotificationFd", "OnDemand", "JoinsNamespaceOf", "PermissionsStartOnly"),
         Support(RUNNER, "somebody has to be there while the program runs"),
     ),
     "StartLimitAction": lambda service: _action(service.start_limit_action),

@@ -153,9 +153,10 @@ def main_program(service: Service, *, sandboxed: bool = False) -> tuple[Step, ..
     return program(service, service.exec_start[0], done)
 
 
-def program(service: Service, command: Command, done: tuple[str, ...] = ()) -> tuple[Step, ...]:
-    """The steps from the runner to one command of the service (ExecStart= or another)."""
-    steps = before_exec(service, (*spared(command), *done))
+def program(service: Service, command: Command, done: tuple[str, ...] = (), *, main: bool = True) -> tuple[Step, ...]:
+    """The steps from the runner to one command of the service, ExecStart= (`main`) or another."""
+    unrestricted = _UNPRIVILEGED if service.permissions_start_only and not main else ()
+    steps = before_exec(service, (*spared(command), *unrestricted, *done))
     return (*steps, process.Exec(command, service.exec_search_path))
 
 

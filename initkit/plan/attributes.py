@@ -104,7 +104,8 @@ class OomScoreAdjust(Step):
         return None if service.oom_score_adjust is None else cls(service.oom_score_adjust)
 
     def shell(self) -> Shell:
-        return Shell(statement=f"echo {self.score} >/proc/self/oom_score_adj || exit 206")
+        write = f"{{ echo {self.score} >/proc/self/oom_score_adj; }} 2>/dev/null"
+        return Shell(statement=f'{write} || [ "$(id -u)" = 0 ] || exit {self.status}')
 
     def apply(self, process: Process) -> None:
         fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)

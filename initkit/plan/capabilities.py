@@ -60,16 +60,21 @@ class KeepCapabilities(Step):
     directives = ("AmbientCapabilities", "SecureBits")
     status = 218
 
+    filtered: bool
+
     @classmethod
     def of(cls, service: Service) -> Self | None:
         filtered = any(service.has(each) for each in FILTERED)
-        return cls() if service.account and (filtered or service.ambient_capabilities or service.secure_bits) else None
+        wanted = filtered or service.ambient_capabilities or service.secure_bits
+        return cls(filtered) if service.account and wanted else None
 
     def shell(self) -> Shell:
         return Shell()  # setpriv(1) does this and the next in one
 
     def apply(self, process: Process) -> None:
         libc.prctl(libc.PR_SET_KEEPCAPS, 1)
+        if self.filtered:
+            libc.drop_inheritable(NAMES.index("SETUID"))  # so does systemd, lest the user is changed again
 
 
 class AmbientCapabilities(Step):

@@ -48,12 +48,13 @@ class FindUser(Step):
             process.uid = entry.pw_uid if entry else int(self.user)
         if entry is None:
             return
-        process.home = entry.pw_dir
+        process.home = entry.pw_dir.rstrip("/") or "/"
+        process.environment["USER"] = entry.pw_name
         if not self.tells:
             return
-        process.environment.update(USER=entry.pw_name, LOGNAME=entry.pw_name)
-        if entry.pw_dir != "/":  # systemd takes that for no home
-            process.environment["HOME"] = entry.pw_dir
+        process.environment["LOGNAME"] = entry.pw_name
+        if process.home != "/":  # systemd takes that for no home
+            process.environment["HOME"] = process.home
         if entry.pw_shell not in _NO_SHELL:
             process.environment["SHELL"] = entry.pw_shell
 

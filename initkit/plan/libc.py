@@ -245,6 +245,12 @@ def drop_bounding_set(kept: int) -> None:
     _capset(effective, permitted, inheritable & kept)
 
 
+def drop_inheritable(number: int) -> None:
+    """capset(2): a capability that no program has by being executed."""
+    effective, permitted, inheritable = _capget()
+    _capset(effective, permitted, inheritable & ~(1 << number))
+
+
 def set_secure_bits(bits: int) -> None:
     """prctl(2) PR_SET_SECUREBITS, by the capability that a change of user has left permitted."""
     effective, permitted, inheritable = _capget()

@@ -144,7 +144,7 @@ class View:
     def _hide(self, path: str) -> None:
         for mounted in reversed(self._mounted()):  # what is mounted there may be a file that is deleted
             if mounted == path or mounted.startswith(f"{path}/"):
-                libc.unmount(mounted)
+                _unmount(mounted)
         name = "dir" if stat.S_ISDIR(os.stat(path).st_mode) else "reg"
         tree = libc.clone_tree(name, recursive=False, folder=self.hidden)
         libc.move_tree(tree, path)
@@ -153,7 +153,12 @@ class View:
     def _mount_api(self, mount: Mount) -> None:
         """A file system of the kernel's, with what was mounted below the one that it hides."""
         os.makedirs(mount.path, 0o755, exist_ok=True)
-        libc.mount(mount.kind, mount.path, mount.kind, _HARDENED, mount.options)
+        try:
+            libc.mount(mount.kind, mount.path, mount.kind, _HARDENED, mount.options)
+        except PermissionError:
+            if mount.options or self.root != "/":
+                raise
+            return  # in a container: the one that is there
         for path, fd in self.moved.items():
             if path.startswith(f"{mount.path}/") and os.path.exists(path):
                 _move(fd, path)
@@ -186,8 +191,9 @@ class View:
 
     # --- restrictions -----------------------------------------------------------------------------------------------
 
-    def restrict(self) -> None:
-        """Make mounts read-only or not executable: each by the nearest entry that has a say in it."""
+    def restrict(self, *, no_suid: bool) -> None:
+        """Make mounts read-only or not executable: each by the nearest entry that has a say in it. With `no_suid` what
+        the view is made of is that as well."""
         access = [each for each in self.made if each.kind not in view.EXECUTION]
         execution = [each for each in self.made if each.kind in view.EXECUTION]
         for path in self._mounted():
@@ -200,6 +206,8 @@ class View:
             above = _nearest(execution, path)
             if above and above.kind == "no-exec":
                 flags |= libc.MS_NOEXEC
+            if no_suid and any(view.covers(each, path) for each in self.made):
+                flags |= libc.MS_NOSUID
             if path == "/dev" and any(each.kind == "dev" for each in self.made):
                 flags |= libc.MS_RDONLY | libc.MS_NOEXEC
             if flags:
@@ -213,6 +221,14 @@ class View:
         with open(fd, encoding="utf-8", errors="surrogateescape") as file:
             self._known = list(dict.fromkeys(_unescaped(line.split(None, 5)[4]) for line in file))
         return self._known
+
+
+def _unmount(path: str) -> None:
+    try:
+        libc.unmount(path)
+    except OSError as fault:
+        if fault.errno != errno.EINVAL:  # hidden by a new /proc: nothing is mounted at what is seen
+            raise
 
 
 def _move(fd: int, path: str) -> None:

@@ -41,14 +41,16 @@ class FileSystemView(Step):
     mounts: tuple[Mount, ...]
     propagation: str
     skeleton: bool = False
+    no_suid: bool = False
 
     @classmethod
     def of(cls, service: Service) -> Self | None:
-        return cls._with(view.mounts(service), service) if view.is_needed(service) else None
+        no_suid = service.no_new_privileges or service.dynamic_user
+        return cls._with(view.mounts(service), service, no_suid=no_suid) if view.is_needed(service) else None
 
     @classmethod
-    def _with(cls, mounts: tuple[Mount, ...], service: Service) -> Self:
-        return cls(service.root_directory, mounts, service.mount_flags, view.has_skeleton(service))
+    def _with(cls, mounts: tuple[Mount, ...], service: Service, *, no_suid: bool = False) -> Self:
+        return cls(service.root_directory, mounts, service.mount_flags, view.has_skeleton(service), no_suid)
 
     def apply(self, process: Process) -> None:
         folders = {each.path: _private_folder(each.path, process) for each in self.mounts if each.kind == "private-tmp"}
@@ -67,7 +69,7 @@ class FileSystemView(Step):
             _make_skeleton()
         for mount in view.normalised(made.resolved(self.mounts)):
             made.mount(mount)
-        made.restrict()
+        made.restrict(no_suid=self.no_suid)
         libc.mount("", "/", flags=_PROPAGATION[self.propagation] | libc.MS_REC)
         os.chdir("/")
         made.close()

@@ -28,6 +28,10 @@ def base_environment(service: Service) -> dict[str, str]:
     environment = {**locale.variables(), "PATH": DEFAULT_PATH, "INVOCATION_ID": os.urandom(16).hex()}
     if service.user:
         environment.update({name: os.environ[name] for name in _OF_USER if name in os.environ})
+    else:
+        environment["USER"] = "root"
+    if service.pid_file:
+        environment["PIDFILE"] = service.pid_path
     return environment
 
 

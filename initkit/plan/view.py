@@ -211,7 +211,7 @@ def _implied(service: Service) -> Iterator[Mount]:
         if getattr(service, attribute):
             yield from found
     options = _proc_options(service)
-    if options:
+    if options or service.protect_control_groups or service.protect_kernel_tunables:
         yield Mount("/proc", "proc", options=options)
     if has_api_vfs(service):
         yield from _api_vfs(service)

@@ -202,7 +202,7 @@ def forget(service: Service) -> None:
         found = survey.find(service)
         if not (found and found.group().meant(_doomed(service))):
             _remove_leavings(service)
-            for path in (register.path_of(service), f"{folder}.sock"):
+            for path in (register.path_of(service), f"{folder}.sock", f"{folder}.notify"):
                 pidfile.unlink(path)
     for fd in reversed(held):
         if fd >= 0:

@@ -28,11 +28,10 @@ def start(service: Service) -> int:
     """
     paths = list(dict.fromkeys((_record(service), plan.daemon_pid_path(service), service.pid_path)))
     trusted = pidfile.trusted_uids(service)
-    for path in paths:
-        pidfile.check(path, trusted)
+    believed = [path for path in paths if _is_believed(path, service, trusted)]
     lock = claim.lock(service)
     try:
-        for path in paths:
+        for path in believed:
             found = pidfile.running(path, service)
             if found and _awakens(service, found.pid):
                 return 0
@@ -44,6 +43,22 @@ def start(service: Service) -> int:
         print(f"initkit: {fault}", file=sys.stderr)
         return 0
     return _Start(service, lock).run()
+
+
+def _is_believed(path: str, service: Service, trusted: tuple[int, ...]) -> bool:
+    """Whether a PID file tells the truth. The program's own may be where others can write: a manager takes only its own
+    processes from it, and has the truth in a file of its own.
+
+    Raises:
+        UnsafePidFile: for a file that cannot be done without.
+    """
+    try:
+        pidfile.check(path, trusted)
+    except pidfile.UnsafePidFile:
+        if path == service.pid_path and service.pid_file and plan.needs_parent(service):
+            return False
+        raise
+    return True
 
 
 def _awakens(service: Service, pid: int) -> bool:

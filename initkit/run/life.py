@@ -67,10 +67,13 @@ class Life(Starting):
                 yield from self._lives()
 
     def _listen(self) -> None:
+        service = self.service
         if self._listens():
             from initkit.run.notify import NotifySocket
 
-            self.notify = NotifySocket()
+            # A file of the host's is not seen below another root.
+            path = f"{service.runtime_root}/initkit/{service.name}.notify" if service.root_directory == "/" else ""
+            self.notify = NotifySocket(path)
             self.loop.watch(self.notify.fileno(), self.read_messages)
 
     def _listens(self) -> bool:

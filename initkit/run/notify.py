@@ -6,6 +6,8 @@ import _socket
 import os
 import sys
 
+from initkit.run.pidfile import make_folder, unlink
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,16 +19,30 @@ _MOST = 512  # messages that are taken in at once: who floods us holds up nobody
 
 
 class NotifySocket:
-    """A datagram socket with a name that the kernel chooses, unix(7) "Autobind": it is reached from a chroot, by every
-    user, and leaves no file behind. Who may say what is decided by the sender's pid."""
+    """A datagram socket at `path`, as systemd's is: some programs know no other, and a network of one's own does not
+    hide it. Where it cannot be made there, or without a path, its name is one that the kernel chooses, unix(7)
+    "Autobind", and is reached from a chroot. Who may say what is decided by the sender's pid."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: str = "") -> None:
         self._socket = _socket.socket(
             _socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC | _socket.SOCK_NONBLOCK
         )
         self._socket.setsockopt(_socket.SOL_SOCKET, _socket.SO_PASSCRED, 1)
-        self._socket.bind("")
-        self.address = "@" + self._socket.getsockname()[1:].decode()  # $NOTIFY_SOCKET
+        self._path = path if path and self._bind(path) else ""
+        if not self._path:
+            self._socket.bind("")
+        #: $NOTIFY_SOCKET
+        self.address = self._path or "@" + self._socket.getsockname()[1:].decode()
+
+    def _bind(self, path: str) -> bool:
+        try:
+            make_folder(os.path.dirname(path))
+            unlink(path)  # of a manager that was killed
+            self._socket.bind(path)
+            os.chmod(path, 0o666)
+        except OSError:
+            return False
+        return True
 
     def fileno(self) -> int:
         """The descriptor, to wait on."""
@@ -59,6 +75,8 @@ class NotifySocket:
     def close(self) -> None:
         """Close it."""
         self._socket.close()
+        if self._path:
+            unlink(self._path)
 
 
 def _fields(data: bytes) -> dict[str, str]:

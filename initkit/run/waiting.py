@@ -86,7 +86,9 @@ class Waiting(Hearing):
         is handed the service's descriptors.
         """
         self.limit(seconds)
-        self.control = pid = self.start(plan.program(self.service, command), self.variables(), main=main)
+        self.control = pid = self.start(
+            plan.program(self.service, command, main=main), self.variables(main=main), main=main
+        )
         while not (pid in self.exits and pid in self._failures):
             if (stoppable and self.stopping) or time.monotonic() >= self.deadline:
                 break
@@ -217,10 +219,10 @@ class Waiting(Hearing):
         os.close(report)
         return (Event("exec", pid, to=self.kin),)
 
-    def variables(self) -> dict[str, str]:
-        """What commands beside the main one are told: systemd.exec(5)."""
+    def variables(self, *, main: bool = False) -> dict[str, str]:
+        """What commands are told that are not the `main` one, or of several of those one: systemd.exec(5)."""
         found = {}
-        if self.notify and self.service.notify_access in ("exec", "all"):
+        if self.notify and (main or self.service.notify_access in ("exec", "all")):
             found["NOTIFY_SOCKET"] = self.notify.address
         if self.main and self.main not in self.exits:
             found["MAINPID"] = str(self.main)

@@ -347,6 +347,7 @@ class Service(Resources):
     # systemd.exec(5)
     account = One("User", values.user, "", expand=True)
     group = One("Group", values.user, "", expand=True)
+    permissions_start_only = One("PermissionsStartOnly", values.boolean, False)
     supplementary_groups = Many("SupplementaryGroups", _groups)
     umask = One("UMask", values.mode, 0o022)
     working_directory = One("WorkingDirectory", _working_directory, OptionalPath("/"), expand=True)

@@ -38,12 +38,6 @@ for unit in *; do
 done >{PLACE}/ends 2>&1
 mv {PLACE}/ends {PLACE}/ended
 """
-# As a child of init, which has what init leaves its children, and not what the tests have.
-INIT = f"""\
-chmod +x {PLACE}/run
-echo 'co:2345:once:{PLACE}/run' >>/etc/inittab
-telinit q
-"""
 
 
 class Seen:
@@ -59,7 +53,7 @@ def _see(kind: Kind, initkit: bool) -> Seen:
         if initkit:
             machine.install_initkit()
             machine.write(f"{PLACE}/run", RUNNER)
-            machine.sh(INIT)
+            machine.by_init(f"{PLACE}/run")
             wait_until(lambda: machine.exists(f"{PLACE}/ended"), 600, "the end of the units")
             ends = dict(_runners_end(line) for line in machine.read(f"{PLACE}/ended").splitlines())
         else:

@@ -26,7 +26,7 @@ import time
 import zipfile
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -65,7 +65,8 @@ class Kind:
     """A root file system: a Debian suite and what is put into it.
 
     `init` is "systemd", "sysv", "openrc", or another word for a root that is never booted; `version` is systemd's, or
-    0. `hooks` are shell commands that run at the end of the build, with the root directory as `$1`.
+    0. `hooks` are shell commands that run at the end of the build, with the root directory as `$1`. `tree` is the kind
+    whose root it boots with an init of its own.
     """
 
     suite: str
@@ -73,6 +74,7 @@ class Kind:
     version: int
     packages: tuple[str, ...]
     hooks: tuple[str, ...] = ()
+    tree: Kind | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
         return f"{self.suite}-{self.init}-{self.version}" if self.version else f"{self.suite}-{self.init}"
@@ -80,6 +82,8 @@ class Kind:
     @property
     def root(self) -> Path:
         """Where its tree is cached, or will be."""
+        if self.tree:
+            return self.tree.root
         recipe = repr((self, MMDEBSTRAP))
         return CACHE / f"{self}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
 
@@ -113,11 +117,14 @@ SYSTEMD_HOOKS = (
 # Written by init when /etc/init.d/rc has ended: inittab's entries of a runlevel start in their order.
 SYSV_MARK = "/run/runlevel-reached"
 
-SYSV_HOOKS = (
-    'for script in nginx redis-server; do chroot "$1" update-rc.d -f "$script" remove; done',
+INITTAB_HOOKS = (
     # There is no terminal for a getty to open.
     'sed -i "/getty/d" "$1/etc/inittab"',
     f'echo "up:2345:once:/bin/touch {SYSV_MARK}" >>"$1/etc/inittab"',
+)
+SYSV_HOOKS = (
+    'for script in nginx redis-server; do chroot "$1" update-rc.d -f "$script" remove; done',
+    *INITTAB_HOOKS,
 )
 
 # Too old a Python for initkit, so without services: for `systemd-analyze verify` only.
@@ -149,7 +156,7 @@ def root_of(kind: Kind) -> Path:
     with Path(f"{kind.root}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not kind.root.is_dir():
-            _build(kind, lock.fileno())
+            _build(kind.tree or kind, lock.fileno())
     return kind.root
 
 
@@ -340,6 +347,13 @@ class Machine:
     def console(self) -> str:
         """What its console has shown since the first boot."""
         return os.pread(self._console.fileno(), 1 << 20, 0).decode(errors="replace")
+
+    def by_init(self, path: str, *words: str) -> None:
+        """Have a SysV init start a program, which then has what init leaves its children, and not what the tests have.
+
+        An entry of inittab(5): it may be as long as a line of a terminal.
+        """
+        self.sh('chmod +x "$1" && echo "co:2345:once:$*" >>/etc/inittab && telinit q', path, *words)
 
     def install_initkit(self) -> None:
         """Put the checkout's initkit in, as a distribution's package would: no pip, bytecode compiled."""

@@ -27,6 +27,8 @@ def test_environment_is_what_the_settings_say_and_no_more(services: Services) ->
     expected = {"PATH": PATH, "A": "1", "B": "two words", "C": ""}
     if os.geteuid():
         expected |= {name: services.environment()[name] for name in ("HOME", "XDG_RUNTIME_DIR")}
+    else:
+        expected["USER"] = "root"
     assert found.environment == expected
 
 

@@ -370,6 +370,25 @@ def test_pid_file_in_a_folder_of_the_users(services: Services) -> None:
     assert services.daemon(services.unit(f"ExecStart=/bin/sleep 1000\nPIDFile={path}\nUser=www-data")).returncode == 0
 
 
+@as_root
+def test_pid_file_of_a_program_in_a_folder_of_others(services: Services) -> None:
+    """A manager takes only its own processes from it: what somebody else has put there is neither an obstacle nor the
+    service."""
+    folder = services.folder / "user"
+    folder.mkdir()
+    os.chown(folder, 33, 33)
+    path = folder / "app.pid"
+    with subprocess.Popen(["/bin/sleep", "1000"]) as stranger:
+        path.write_text(f"{stranger.pid}\n")
+        program = f"/bin/sh -c '/bin/sleep 1000 & echo $$! >{path}'"
+        unit = services.unit(f"Type=forking\nExecStart={program}\nPIDFile={path}\nRestart=always")
+        assert services.daemon(unit).returncode == 0
+        assert int(path.read_text()) != stranger.pid
+        os.kill(services.pid(unit), signal.SIGTERM)
+        until(lambda: services.started() == [stranger.pid])
+        stranger.kill()
+
+
 def test_nothing_remains_after_a_stop(services: Services) -> None:
     unit = services.unit("ExecStart=/bin/sh -c 'echo a word; exec /bin/sleep 1000'\nRestart=always")
     assert services.daemon(unit).returncode == 0
