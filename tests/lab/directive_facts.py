@@ -4,8 +4,9 @@
     python tests/lab/directive_facts.py --check    # exit 1 if it is not what would be written
 
 Names and kinds come from `systemd --dump-configuration-items` of several versions, in root file systems of Debian's
-suites. The exact first version and the manual page come from systemd's manual pages. sid moves on: remove its tree from
-the lab's cache to look at a newer systemd.
+suites. The exact first version and the manual page come from systemd's manual pages; where those do not tell it, or tell
+it wrongly, it stands in directive_versions.py. sid moves on: remove its tree from the lab's cache to look at a newer
+systemd.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from directive_versions import ASSERTIONS, GONE, NO_MARKS, TOLD
 from machine import CHECKOUT, Kind, LabError, root_of
 
 PRODUCT = CHECKOUT / "initkit/settings/facts.py"
@@ -129,15 +131,25 @@ def facts(samples: list[Sample]) -> Iterator[tuple[tuple[str, str], Fact]]:
     """Everything about every directive, sorted; of what the samples say differently, the newest counts."""
     for section, name in sorted(set().union(*(one.dump for one in samples))):
         has = [one for one in samples if (section, name) in one.dump]
-        page, since = explained(samples, section, name)
-        if name.startswith("Assert"):  # the manual tells the version of each condition, but one for all assertions
-            since = max(since, explained(samples, section, name.replace("Assert", "Condition", 1))[1])
-        # The manual gives a whole list entry the version of its oldest name; the dumps know better.
-        lacks = max((one.version for one in samples if one.version < has[0].version), default=0)
-        if not lacks < since <= has[0].version:
-            since = has[0].version if lacks else 0
-        gone = next((one.version for one in samples if one.version > has[-1].version), 0)
-        yield (section, name), Fact(has[-1].dump[section, name], since, f"{page}(5)", gone)
+        page, _ = explained(samples, section, name)
+        gone = GONE.get(name) or next((one.version for one in samples if one.version > has[-1].version), 0)
+        yield (section, name), Fact(has[-1].dump[section, name], first(samples, section, name), f"{page}(5)", gone)
+
+
+def first(samples: list[Sample], section: str, name: str) -> int:
+    """The first version that has the directive; 0 where nothing tells it."""
+    if name.startswith("Assert"):  # the manual tells the version of each condition, but one for all assertions
+        return max(ASSERTIONS, first(samples, section, name.replace("Assert", "Condition", 1)))
+    page, marked = explained(samples, section, name)
+    told = TOLD.get(f"{section}.{name}", TOLD.get(name))
+    since = (0 if (page, marked) in NO_MARKS else marked) if told is None else told
+    has = next(one.version for one in samples if (section, name) in one.dump)
+    lacks = max((one.version for one in samples if one.version < has), default=0)
+    if lacks < since <= has or not (lacks or since):
+        return since
+    if told is not None:
+        raise LabError(f"{section}.{name} is said to have come in {told}, but {lacks} lacks it or {has} has it")
+    return has if lacks else 0
 
 
 def explained(samples: list[Sample], section: str, name: str) -> tuple[str, int]:
