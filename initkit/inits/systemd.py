@@ -7,7 +7,7 @@ import os
 from initkit import plan
 from initkit.errors import SettingsError
 from initkit.inits import NATIVE, NONE, RUNNER, File, Options, Support, accepted, settings_path
-from initkit.settings import directives, syntax
+from initkit.settings import directives, since, syntax
 from initkit.settings.command import escape
 from initkit.settings.find import path_of
 from initkit.settings.service import OWN
@@ -16,6 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from initkit.settings.directives import Directive
     from initkit.settings.service import Entry, Service
     from initkit.settings.unit import Unit
 
@@ -31,16 +32,6 @@ SERVED_BY: dict[str, str] = {}
 
 #: initkit's own settings that need the runner.
 _THROUGH_RUNNER = ("Callable", "NotificationFd")
-#: Values that came later than their directives: systemd.service(5), systemd.exec(5). One that ends in ":" is a prefix.
-NEW_VALUES = {
-    "Type": {"notify-reload": 253},
-    "RestartMode": {"debug": 257},
-    "StandardOutput": {"truncate:": 248},
-    "StandardError": {"truncate:": 248},
-    "PrivateTmp": {"disconnected": 257},
-    "PrivateUsers": {"identity": 257},
-    "ProtectControlGroups": {"private": 257, "strict": 257},
-}
 
 #: initkit's own settings about a logger, which no unit has.
 _LOGGER = ("LogCommand", "LogFile", "LogMaxSize", "LogMaxFiles")
@@ -65,21 +56,25 @@ def _support(entry: Entry, version: int) -> Support:
     row = directives.find(entry.section, entry.key)
     if row is None:
         return Support(NONE, f"for {entry.section} only")
-    if version and row.since > version:
-        return Support(NONE, f"systemd has it since version {row.since}")
-    if version and row.gone and row.gone <= version:
-        return Support(NONE, f"systemd {row.gone} has it no more")
-    since = _since(entry)
-    if version and since > version:
-        return Support(NONE, f"systemd knows {entry.value} since version {since}")
-    return Support(NATIVE, row.manual)
+    lacking = _lacking(row, entry, version) if version else ""
+    return Support(NONE, lacking) if lacking else Support(NATIVE, row.manual)
 
 
-def _since(entry: Entry) -> int:
-    """The first version that knows the assignment's value, 0 where it was there from the start."""
-    values = NEW_VALUES.get(entry.key, {})
-    kind, colon, _ = entry.value.partition(":")
-    return values.get(kind + colon, 0)
+def _lacking(row: Directive, entry: Entry, version: int) -> str:
+    """What systemd `version` lacks of an assignment; "" where it knows all of it."""
+    if row.since > version and not _older(row, entry, version):
+        return f"systemd has it since version {row.since}"
+    if row.gone and row.gone <= version:
+        return f"systemd {row.gone} has it no more"
+    part, came = since.newer(row, entry.value, version)
+    return f"systemd knows {part} since version {came}" if came else ""
+
+
+def _older(row: Directive, entry: Entry, version: int) -> Directive | None:
+    """The spelling of a directive that is too new for systemd `version`, which that version knows in such a unit."""
+    sections = directives.SECTIONS_OF[f".{entry.unit.rpartition('.')[2] or 'service'}"]
+    known = (each for each in directives.older(row) if each.since <= version and each.section in sections)
+    return next(known, None)
 
 
 def files(service: Service, options: Options) -> Iterator[File]:
@@ -98,7 +93,7 @@ def files(service: Service, options: Options) -> Iterator[File]:
     text = render("systemd/service", service, options.template_dir, **view)
     yield File(f"{folder}/{service.unit}", text, kind="unit", init="systemd", runner=_through_runner(service, options))
     for each in service.units[1:]:
-        view = {"sections": _companion(each, dropped), "source": os.path.basename(each.path), "unit": each.unit}
+        view = {"sections": _companion(each, dropped, options.version), "source": os.path.basename(each.path), "unit": each.unit}
         text = render("systemd/companion", service, options.template_dir, **view)
         yield File(f"{folder}/{each.unit}", text, kind=each.suffix[1:], init="systemd")
 
@@ -146,7 +141,8 @@ def _sections(service: Service, options: Options, dropped: frozenset[str]) -> li
             section = entry.section if entry.section.startswith("X-") else f"X-Initkit-{entry.section}"
             found.setdefault(section, []).append((entry.key, entry.value))
         elif entry.key not in dropped and not (through_runner and entry.key == "ExecStart"):
-            found[entry.section].append((entry.key, entry.value))
+            section, key = _spelled(entry, options.version)
+            found[section].append((key, entry.value))
     if through_runner:
         found["Service"].append(("ExecStart", _runner(service, options)))
     if service.notification_fd and not service.notify_access:  # it is not the program itself that says READY=1
@@ -154,13 +150,21 @@ def _sections(service: Service, options: Options, dropped: frozenset[str]) -> li
     return [(section, assignments) for section, assignments in found.items() if assignments]
 
 
-def _companion(unit: Unit, dropped: frozenset[str]) -> list[tuple[str, list[tuple[str, str]]]]:
+def _spelled(entry: Entry, version: int) -> tuple[str, str]:
+    """The section and the name under which systemd `version` (0: any) knows an assignment."""
+    row = directives.find(entry.section, entry.key) if version else None
+    old = _older(row, entry, version) if row and row.since > version else None
+    return (old.section, old.name) if old else (entry.section, entry.key)
+
+
+def _companion(unit: Unit, dropped: frozenset[str], version: int) -> list[tuple[str, list[tuple[str, str]]]]:
     """The same of a socket or a timer."""
     sections = ("Unit", *(each for each in directives.SECTIONS_OF[unit.suffix] if each not in ("Unit", "Install")))
     found: dict[str, list[tuple[str, str]]] = {section: [] for section in (*sections, "Install")}
     for entry in unit.entries:
         if entry.label not in dropped:
-            found.setdefault(entry.section, []).append((entry.key, entry.value))
+            section, key = _spelled(entry, version)
+            found.setdefault(section, []).append((key, entry.value))
     return [(section, assignments) for section, assignments in found.items() if assignments]
 
 

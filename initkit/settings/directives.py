@@ -226,6 +226,13 @@ def find(section: str, name: str) -> Directive | None:
     return Directive(section, name, facts) if facts else None
 
 
+def older(row: Directive) -> Iterator[Directive]:
+    """The spellings that a directive had before, each with the version that it came in."""
+    for (section, name), now in _RENAMED.items():
+        if now == (row.section, row.name) and name in FACTS.get(section, {}):
+            yield Directive(section, name, FACTS[section][name])
+
+
 def find_own(name: str) -> Directive | None:
     """The row of a setting of initkit's own."""
     return Directive("initkit", name, _OWN[name]) if name in _OWN else None
