@@ -56,7 +56,7 @@ def _programs(service: Service) -> Iterator[Finding]:
     for key in _COMMANDS:
         for entry in effective(service, key):
             for each in command.parse(entry.value, service.expand):
-                fault = _unfit(service, each.path)
+                fault = "" if each.via_shell else _unfit(service, each.path)
                 if fault:
                     yield about(entry, WARNING if each.ignore_failure else ERROR, fault, each.path)
 

@@ -145,7 +145,7 @@ def _item(value: object) -> str:
 
 
 def _shell(step: Step) -> str:
-    if isinstance(step, process.Exec):
+    if isinstance(step, process.Exec) and not step.command.via_shell:
         show = quote if step.command.no_env else _word
         return " ".join(["exec", quote(step.command.path), *map(show, step.command.words[1:])])
     shell = step.shell()

@@ -93,7 +93,11 @@ def files(service: Service, options: Options) -> Iterator[File]:
     text = render("systemd/service", service, options.template_dir, **view)
     yield File(f"{folder}/{service.unit}", text, kind="unit", init="systemd", runner=_through_runner(service, options))
     for each in service.units[1:]:
-        view = {"sections": _companion(each, dropped, options.version), "source": os.path.basename(each.path), "unit": each.unit}
+        view = {
+            "sections": _companion(each, dropped, options.version),
+            "source": os.path.basename(each.path),
+            "unit": each.unit,
+        }
         text = render("systemd/companion", service, options.template_dir, **view)
         yield File(f"{folder}/{each.unit}", text, kind=each.suffix[1:], init="systemd")
 
@@ -183,8 +187,8 @@ def _runner(service: Service, options: Options) -> str:
         )
     if len(service.exec_start) > 1:
         raise service.assignments("ExecStart")[-1].error("the runner becomes one program only", hint)
-    # What the prefixes ask of systemd; `@` and `:` are about the program's own words.
-    prefix = "".join(char for command in service.exec_start for char in command.prefix if char not in "@:")
+    # What the prefixes ask of systemd; `@`, `:` and `|` are about the program's own words.
+    prefix = "".join(char for command in service.exec_start for char in command.prefix if char not in "@:|")
     words = [options.runner_path, "run", path_of(service.name, settings_path(service, options)), "--foreground"]
     words += ["--sandboxed"] if plan.has_sandbox(service) else []
     return syntax.join([prefix + escape(words[0]), *map(escape, words[1:])])

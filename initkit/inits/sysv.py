@@ -198,6 +198,8 @@ _TOLD_BY_PARENTS = ("SERVICE_RESULT", "EXIT_CODE", "EXIT_STATUS")
 
 def _commands(service: Service, attribute: str) -> Support:
     for command in getattr(service, attribute):
+        if command.via_shell:
+            return Support(RUNNER, "the runner looks up the user's shell")
         if command.named and command.words[0] != command.path:
             return Support(RUNNER, "no shell gives a program another name (argv[0])")
         if "$" in command.words[0] and not command.no_env:

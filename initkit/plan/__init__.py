@@ -157,7 +157,15 @@ def program(service: Service, command: Command, done: tuple[str, ...] = (), *, m
     """The steps from the runner to one command of the service, ExecStart= (`main`) or another."""
     unrestricted = _UNPRIVILEGED if service.permissions_start_only and not main else ()
     steps = before_exec(service, (*spared(command), *unrestricted, *done))
-    return (*steps, process.Exec(command, service.exec_search_path))
+    return (*_shell_of(service, command), *steps, process.Exec(command, service.exec_search_path))
+
+
+def _shell_of(service: Service, command: Command) -> tuple[Step, ...]:
+    if not command.via_shell:
+        return ()
+    from initkit.plan import identity
+
+    return (identity.FindShell(service.account, service.dynamic_user),)
 
 
 def has_sandbox(service: Service) -> bool:

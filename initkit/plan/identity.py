@@ -59,6 +59,23 @@ class FindUser(Step):
             process.environment["SHELL"] = entry.pw_shell
 
 
+class FindShell(Step):
+    """Look up the shell of the user, while the host's accounts can be seen: the prefix |."""
+
+    name = "find_shell"
+    manual = "systemd.service(5), Special executable prefixes"
+    directives = ("User",)
+    status = 217
+
+    user: str
+    dynamic: bool = False
+
+    def apply(self, process: Process) -> None:
+        entry = None if self.dynamic else find_user(self.user or str(os.geteuid()))
+        if entry and entry.pw_shell not in _NO_SHELL:
+            process.shell = entry.pw_shell
+
+
 class _Groups(Step):
     """What a step about groups has to know."""
 

@@ -273,8 +273,8 @@ class Exec(Step):
 
     def arguments(self, process: Process) -> tuple[bytes, tuple[bytes, ...], dict[bytes, bytes]]:
         """execve(2)'s: whatever the locale is, and bytes that are not UTF-8 as they were written."""
-        path = search(self.command.path, self.folders)
-        argv = self.command.argv(process.environment)
+        path = process.shell if self.command.via_shell else search(self.command.path, self.folders)
+        argv = self.command.argv(process.environment, process.shell)
         environment = {_encoded(name): _encoded(value) for name, value in process.environment.items()}
         return path.encode(), tuple(map(_encoded, argv)), environment
 

@@ -49,6 +49,7 @@ class Process:
         self.gid: int | None = None  # of Group= or of the user, and all groups
         self.groups: list[int] = []
         self.home = ""
+        self.shell = "/bin/sh"  # of the user, for a command that a shell runs
         self.child = 0  # pid of the process that Fork made
         self.held: set[int] = set()  # the signals that Fork has blocked in the launcher
         self.group = ""  # the folder of the service's control group, where it has one

@@ -55,7 +55,7 @@ def failure(step: Step, process: Process, fault: Exception) -> StepError:
 def _asked_for(step: Step, service: Service, directives: tuple[str, ...]) -> Entry | None:
     """The assignment behind a step."""
     if isinstance(step, Exec):
-        path = step.command.path
+        path = step.command.program
         programs = (each for each in service.entries if each.key.startswith("Exec") or each.key == "LogCommand")
         return next((each for each in programs if path in each.value), None)
     for directive in (STREAMS[step.fd],) if isinstance(step, OpenStream) else directives:

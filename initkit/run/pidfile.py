@@ -166,7 +166,7 @@ def _runs_program(pid: int, service: Service) -> bool:
     executable = identity.executable(pid)
     words = identity.read(f"/proc/{pid}/cmdline").split("\0")
     for command in service.exec_start:
-        path = command.path
+        path = command.program
         interpreter = os.path.basename(executable).startswith(_INTERPRETERS)
         if interpreter:  # many a stranger runs it, too: the script must be the same
             scripts = [word for word in (path, *command.words[1:]) if word.startswith("/") and word != executable]

@@ -9,14 +9,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-PREFIXES = "-@:+!"
+PREFIXES = "-@:+!|"
+#: What stands for the shell of a user who has none: <paths.h>, _PATH_BSHELL.
+SHELL = "/bin/sh"
 
 
 class Command(Record):
     """A program and its arguments.
 
-    `prefix` holds the characters of "-@:+!" that stand before the path, in this order ("!!" is two). `path` is the
-    program; `words` are its arguments with argv[0], unquoted, before `$` is expanded.
+    `prefix` holds the characters of "-@:+!|" that stand before the path, in this order ("!!" is two). `path` is the
+    program; `words` are its arguments with argv[0], unquoted, before `$` is expanded. With "|" the words are those of
+    the shell's command line, none for the shell alone, and `path` only stands for the shell.
     """
 
     prefix: str
@@ -30,7 +33,7 @@ class Command(Record):
 
     @property
     def named(self) -> bool:
-        """@: the second word is argv[0]."""
+        """@: the second word is argv[0]; with |, the shell is a login shell."""
         return "@" in self.prefix
 
     @property
@@ -53,9 +56,23 @@ class Command(Record):
         """!!: as !, only where the kernel has no ambient capabilities (before Linux 4.3); nothing elsewhere."""
         return "!!" in self.prefix
 
-    def argv(self, environment: Mapping[str, str]) -> tuple[str, ...]:
-        """The arguments, with variables expanded unless the prefix says not to."""
-        return self.words if self.no_env else expand(self.words, environment)
+    @property
+    def via_shell(self) -> bool:
+        """|: the shell of the user runs it."""
+        return "|" in self.prefix
+
+    @property
+    def program(self) -> str:
+        """The program as the settings name it: with |, the first word of the shell's command line, if it has one."""
+        return self.words[0] if self.via_shell and self.words else self.path
+
+    def argv(self, environment: Mapping[str, str], shell: str = SHELL) -> tuple[str, ...]:
+        """The arguments, with variables expanded unless the prefix says not to; `shell` is the user's."""
+        words = self.words if self.no_env else expand(self.words, environment)
+        if not self.via_shell:
+            return words
+        name = f"-{shell}" if self.named else shell
+        return (name, "-c", " ".join(words)) if self.words else (name,)
 
 
 def parse(text: str, expand: Callable[[str], str] | None = None) -> tuple[Command, ...]:
@@ -101,6 +118,9 @@ def _is_lone(text: str, position: int, word: str) -> bool:
 
 def _command(first: str, words: list[str], expand: Callable[[str], str] | None) -> Command:
     prefix, path = split_prefix(first)
+    if "|" in prefix:
+        line = [path, *words] if path else words
+        return Command(prefix, SHELL, tuple(map(expand, line) if expand else line))
     if expand:
         path, words = expand(path), [expand(word) for word in words]
     program = check_path(path) if expand or "%" not in path else path
@@ -136,8 +156,6 @@ def check_path(path: str) -> str:
         raise ValueError(f"expected the path of a program without control characters, found {path!r}")
     if path.endswith("/") or path in (".", "..") or _simplified(path) == "/":
         raise ValueError(f"expected the path of a program, found the directory {path!r}")
-    if path.startswith("|"):
-        raise ValueError(f"expected a path with prefixes of {PREFIXES}, found {path!r}")
     if "/" in path and not path.startswith("/"):
         raise ValueError(f"expected an absolute path or a name without a slash, found {path!r}")
     return _simplified(path)
@@ -156,6 +174,8 @@ def write(command: Command) -> str:
     """
     words = command.words
     path = command.path
+    if command.via_shell:
+        return " ".join([command.prefix, *map(_argument, words)])
     if "%" not in path:
         check_path(path)
     if command.named and not (words and words[0]):

@@ -5,14 +5,12 @@ From systemd's NEWS, where nothing else is said; `systemd-analyze verify` of sev
 
 from __future__ import annotations
 
-import re
-
 from initkit.settings import command, specifiers, syntax
 from initkit.settings.values import EXIT_STATUSES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from initkit.settings.directives import Directive
 
@@ -43,6 +41,7 @@ _STREAM: Values = {"fd(:.*)?": 232, "file:.*": 236, "append:.*": 240, "truncate:
 _DIRECTORY: Values = {"[^:]+:[^:].*": 250, ".*:ro": 257}
 _LIMIT: Values = {r".*[0-9][KMGTPE].*": 228, ".+:.+": 229}
 _TIME_LIMIT: Values = {".*[0-9] ?[a-z].*": 228, ".+:.+": 229}
+_COUNT_LIMIT: Values = {".+:.+": 229}
 _AMOUNT: Values = {".*%": 231, ".*‰": 240, r".*\.[0-9]%": 240, ".*‱": 248, r".*\.[0-9]{2}%": 248}
 _SYSTEM_CALLS: Values = {
     "~?@.*": 231,
@@ -114,7 +113,7 @@ VALUES: dict[str, Values] = {
     **dict.fromkeys(("LimitFSIZE", "LimitDATA", "LimitSTACK", "LimitCORE", "LimitRSS", "LimitAS"), _LIMIT),
     **dict.fromkeys(("LimitMEMLOCK", "LimitMSGQUEUE"), _LIMIT),
     **dict.fromkeys(("LimitCPU", "LimitRTTIME"), _TIME_LIMIT),
-    **dict.fromkeys(("LimitNOFILE", "LimitNPROC", "LimitLOCKS", "LimitSIGPENDING", "LimitRTPRIO"), {".+:.+": 229}),
+    **dict.fromkeys(("LimitNOFILE", "LimitNPROC", "LimitLOCKS", "LimitSIGPENDING", "LimitRTPRIO"), _COUNT_LIMIT),
     "LimitNICE": {".+:.+": 229, ".*[+-].*": 230},
     # systemd.resource-control(5)
     **dict.fromkeys(("MemoryMin", "MemoryLow", "MemoryHigh", "MemoryMax", "MemorySwapMax", "TasksMax"), _AMOUNT),
@@ -146,9 +145,11 @@ def parts(row: Directive, value: str) -> Iterator[tuple[str, int]]:
     if row.is_command:
         yield from _of_commands(value)
         return
+    from re import ASCII, fullmatch
+
     patterns = VALUES.get(row.name) or VALUES.get(row.kind) or {}
     for word in _words(value) if patterns else ():
-        yield from ((word, since) for each, since in patterns.items() if re.fullmatch(each, word, re.ASCII))
+        yield from ((word, since) for each, since in patterns.items() if fullmatch(each, word, ASCII))
 
 
 def newer(row: Directive, value: str, version: int) -> tuple[str, int]:
@@ -162,14 +163,14 @@ def _by_age(part: tuple[str, int]) -> int:
 
 def _of_commands(value: str) -> Iterator[tuple[str, int]]:
     for each in command.parse(value) if value else ():  # an empty one takes back those before it
-        for prefix in re.findall("!!|.", each.prefix):
-            if prefix in PREFIXES:
+        for prefix in PREFIXES:
+            if prefix in each.prefix and (prefix != "!" or each.no_setuid):
                 yield f"the prefix {prefix}", PREFIXES[prefix]
         if "/" not in each.path:
             yield "a program without its path", BARE_PROGRAM
 
 
-def _words(value: str) -> list[str]:
+def _words(value: str) -> Sequence[str]:
     try:
         return syntax.split(value)
     except ValueError:  # a value that has no quotes, but characters of them

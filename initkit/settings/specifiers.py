@@ -199,17 +199,18 @@ def _of_fragment(letter: str, fragment: str) -> str:
 # --- directories ----------------------------------------------------------------------------------------------------
 
 # file-hierarchy(7). The user's: the variable, what stands in for it below the home directory, and what is appended.
-_SYSTEM = {"t": "/run", "S": "/var/lib", "C": "/var/cache", "L": "/var/log", "E": "/etc"}
+_SYSTEM = {"t": "/run", "S": "/var/lib", "C": "/var/cache", "L": "/var/log", "E": "/etc", "D": "/usr/share"}
 _USER = {
     "S": ("XDG_STATE_HOME", ".local/state", ""),
     "C": ("XDG_CACHE_HOME", ".cache", ""),
     "L": ("XDG_STATE_HOME", ".local/state", "/log"),
     "E": ("XDG_CONFIG_HOME", ".config", ""),
+    "D": ("XDG_DATA_HOME", ".local/share", ""),
 }
 
 
 def directory(letter: str, user: bool, environ: Mapping[str, str]) -> str:
-    """A root directory: %t, %S, %C, %L, %E. A user's %S and %L are below $XDG_STATE_HOME, as since systemd 254."""
+    """A root directory: %t, %S, %C, %L, %E, %D. A user's %S and %L are below $XDG_STATE_HOME, as since systemd 254."""
     if not user:
         return _SYSTEM[letter]
     if letter == "t":

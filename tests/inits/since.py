@@ -26,11 +26,11 @@ DIRECTIVES = {
     "[Service] NoExecPaths=/srv": 248,
     "[Service] StartupMemoryMax=1M": 254,
     "[Service] StartupAllowedCPUs=0": 250,
-    "[Service] SetCredentialEncrypted=a:b": 250,
+    "[Service] LoadCredentialEncrypted=a:/run/b": 250,
     "[Install] UpheldBy=a.service": 254,
 }
 
-#: Directives that have always been there.
+#: What 219, the oldest systemd that is still cared for anywhere, knows.
 OLD = (
     "[Unit] ConditionPathExists=/etc",
     "[Unit] ConditionVirtualization=no",
@@ -106,7 +106,7 @@ PARTS = {
     "[Service] LimitCPU=5min": (228, "5min"),
     "[Service] LimitNOFILE=1:2": (229, "1:2"),
     "[Service] LimitNICE=+5": (230, "+5"),
-    "[Service] MemoryLimit=50%%": (231, "50%%"),
+    "[Service] TasksMax=50%": (231, "50%"),
     "[Service] TasksMax=5‰": (240, "5‰"),
     "[Service] CPUWeight=idle": (252, "idle"),
     "[Service] Delegate=cpu": (236, "cpu"),

@@ -4,9 +4,9 @@
     python tests/lab/directive_facts.py --check    # exit 1 if it is not what would be written
 
 Names and kinds come from `systemd --dump-configuration-items` of several versions, in root file systems of Debian's
-suites. The exact first version and the manual page come from systemd's manual pages; where those do not tell it, or tell
-it wrongly, it stands in directive_versions.py. sid moves on: remove its tree from the lab's cache to look at a newer
-systemd.
+suites. The exact first version and the manual page come from systemd's manual pages; where those do not tell it, or
+tell it wrongly, it stands in directive_versions.py. sid moves on: remove its tree from the lab's cache to look at a
+newer systemd.
 """
 
 from __future__ import annotations

@@ -57,6 +57,11 @@ def test_the_examples_of_the_manual() -> None:
         ("/a $X ${Y} $$ %n", Command("", "/a", ("/a", "$X", "${Y}", "$$", "%n"))),
         ("%h/bin/a", Command("", "%h/bin/a", ("%h/bin/a",))),
         (r"/a \x41\n", Command("", "/a", ("/a", "A\n"))),
+        ("|a b", Command("|", "/bin/sh", ("a", "b"))),
+        ("|-@'a b' */c/", Command("-@|", "/bin/sh", ("a b", "*/c/"))),
+        ("|", Command("|", "/bin/sh", ())),
+        ("@| a", Command("@|", "/bin/sh", ("a",))),
+        ("||a", Command("|", "/bin/sh", ("|a",))),
     ],
 )
 def test_parse(text: str, found: Command) -> None:
@@ -88,7 +93,6 @@ def test_parse_expands_specifiers_after_unquoting() -> None:
         ("..", "expected the path of a program, found the directory '..'"),
         ("/.", "expected the path of a program, found the directory '/.'"),
         ("@/a", "expected a word after '@/a' to name the process, found none"),
-        ("|/a", "expected a path with prefixes of -@:+!, found '|/a'"),
         (r"/a\n", "expected the path of a program without control characters, found '/a\\n'"),
         ("/a 'b", "expected a closing quote ', found none in \"/a 'b\""),
     ],
@@ -108,6 +112,26 @@ def test_properties() -> None:
     (twice,) = command.parse("!!/a")
     assert (once.no_setuid, once.ambient, twice.no_setuid, twice.ambient) == (True, False, False, True)
     assert argvs(":/a $X ${X} $$", X="b c") == [("/a", "$X", "${X}", "$$")]
+
+
+def test_what_a_shell_is_given() -> None:
+    """As systemd 262 does: the words with blanks between them, quoted by nobody."""
+    environment = {"X": "1  2", "Y": "a b"}
+    (found,) = command.parse("|echo 'two  three' '' ${X} $Y $$Z '*'")
+    assert found.argv(environment, "/bin/zsh") == ("/bin/zsh", "-c", "echo two  three  1  2 a b $Z *")
+    assert found.program == "echo"
+    (found,) = command.parse(":@|echo $X")
+    assert found.argv(environment, "/bin/zsh") == ("-/bin/zsh", "-c", "echo $X")
+    (found,) = command.parse("@|")
+    assert found.argv(environment) == ("-/bin/sh",)
+    assert argvs("|") == [("/bin/sh",)]
+
+
+@given(st.sampled_from(["|", "-|", "@|", "-@:!!|"]), st.lists(WORD))
+def test_write_and_parse_what_a_shell_is_given(prefix: str, words: list[str]) -> None:
+    found = Command(prefix, "/bin/sh", tuple(words))
+    assert command.parse(command.write(found)) == (found,)
+    assert command.parse(command.write_all([found, found])) == (found, found)
 
 
 @given(PREFIX, PATH, st.lists(WORD))

@@ -181,8 +181,8 @@ def test_the_names_of_a_unit(name: str, found: dict[str, str]) -> None:
 
 def test_the_system_manager() -> None:
     lookup = lookup_for("a.service", fragment="/etc/initkit/a.toml", environ={})
-    expected = "/run /var/lib /var/cache /var/log /etc /tmp /var/tmp /run/credentials/a.service"
-    assert expand("%t %S %C %L %E %T %V %d", lookup) == expected
+    expected = "/run /var/lib /var/cache /var/log /etc /usr/share /tmp /var/tmp /run/credentials/a.service"
+    assert expand("%t %S %C %L %E %D %T %V %d", lookup) == expected
     assert expand("%u %U %g %G %h", lookup) == "root 0 root 0 /root"
     assert expand("%s", lookup) == pwd.getpwuid(0).pw_shell
     assert expand("%y %Y", lookup) == "/etc/initkit/a.toml /etc/initkit"
@@ -199,6 +199,8 @@ def test_a_user_manager(tmp_path: Path) -> None:
     }
     lookup = lookup_for("a.service", user=True, environ=environ)
     assert expand("%t %S %C %L %E", lookup) == "/run/user/5 /h/.local/state /c /h/.local/state/log /h/.config"
+    assert expand("%D", lookup) == "/h/.local/share"
+    assert expand("%D", lookup_for("a.service", user=True, environ={"XDG_DATA_HOME": "/d"})) == "/d"
     assert expand("%T %V", lookup) == f"{tmp_path} {tmp_path}"
     assert expand("%d", lookup) == "/run/user/5/credentials/a.service"
     assert expand("%U %G", lookup) == f"{os.getuid()} {os.getgid()}"
@@ -277,7 +279,7 @@ def test_architectures(monkeypatch: pytest.MonkeyPatch, machine: str, name: str)
 
 def test_every_specifier_of_the_manual_is_known() -> None:
     lookup = lookup_for("a@b.service", fragment="/a")
-    for letter in "aAbBCdEfgGhHiIjJlLmMnNopPqsStTuUvVwWyY":
+    for letter in "aAbBCdDEfgGhHiIjJlLmMnNopPqsStTuUvVwWyY":
         if letter not in specifiers.HOST:
             assert isinstance(lookup(letter), str)
     assert set("aAbBHlmMoqvwW") == specifiers.HOST
