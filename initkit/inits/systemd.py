@@ -10,14 +10,14 @@ from initkit.inits import NATIVE, NONE, RUNNER, File, Options, Support, accepted
 from initkit.settings import directives, since, syntax
 from initkit.settings.command import escape
 from initkit.settings.find import path_of
-from initkit.settings.service import OWN
+from initkit.settings.service import OWN, Entry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from initkit.settings.directives import Directive
-    from initkit.settings.service import Entry, Service
+    from initkit.settings.service import Service
     from initkit.settings.unit import Unit
 
 # systemd.unit(5), "UNIT FILE LOAD PATH": where an administrator's units belong, and below /usr/lib a package's.
@@ -114,13 +114,17 @@ def _losses(service: Service, options: Options) -> frozenset[str]:
     lost = {key: each for key, each in found.items() if each.how == NONE and key not in _own(service)}
     if options.runner is False:
         lost.update({key: found[key] for key in _LOGGER if service.has(key)})
+    if options.version and _through_runner(service, options):  # whose line stands there instead
+        lost.pop("ExecStart", None)
+        line = _support(Entry("Service", "ExecStart", _runner(service, options)), options.version)
+        lost.update({"ExecStart": line} if line.how == NONE else {})
     refused = sorted(set(lost) - accepted(service, "systemd", options))
     if refused:
         asked = f"systemd {options.version}" if options.version else "a unit"
-        first = next(each for each in reversed(service.written) if each.label == refused[0])
+        where = next((each.where for each in reversed(service.written) if each.label == refused[0]), service.path)
         raise SettingsError(
             f"{asked} cannot keep {', '.join(f'{key}= ({lost[key].reason})' for key in refused)}",
-            where=first.where,
+            where=where,
             hint=" ".join(["accept it with", *(f"--allow-loss {key}" for key in refused)]),
         )
     return frozenset(lost)

@@ -63,7 +63,7 @@ class FindShell(Step):
     """Look up the shell of the user, while the host's accounts can be seen: the prefix |."""
 
     name = "find_shell"
-    manual = "systemd.service(5), Special executable prefixes"
+    manual = "systemd.service(5) ExecStart="
     directives = ("User",)
     status = 217
 

@@ -9,8 +9,8 @@ _ACTIONS = (
 )  # fmt: skip
 #: systemctl(1), --job-mode=
 _JOB_MODES = (
-    "fail", "lenient", "replace", "replace-irreversibly", "isolate", "flush", "ignore-dependencies",
-    "ignore-requirements", "triggering", "restart-dependencies",
+    "fail", "replace", "replace-irreversibly", "isolate", "flush", "ignore-dependencies", "ignore-requirements",
+    "triggering", "restart-dependencies", "lenient",
 )  # fmt: skip
 #: syslog(3)
 _FACILITIES = (

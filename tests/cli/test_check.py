@@ -98,7 +98,7 @@ def test_sockets_and_a_timer_are_judged(check: Check, tmp_path: Path) -> None:
         (GOOD + 'standard_output = "append:/no/such"', ":2: error: standard_output = "),
         (GOOD + 'type = "forking"', ':2: warning: type = "forking": without pid_file'),
         (GOOD + 'type = "notify"\nnotify_access = "none"', ":3: warning: notify_access = "),
-        (GOOD + "cpu_shares = 5", ':2: warning: cpu_shares = "5": systemd 262 does not have it any more'),
+        (GOOD + "cpu_shares = 5", ':2: warning: cpu_shares = "5": systemd 258 does not have it any more'),
         (
             '[initkit]\ncallable = "no_such_module:main"',
             ':2: error: callable = "no_such_module:main": there is no module',

@@ -88,6 +88,16 @@ def test_every_step_is_shown_and_none_is_done(tmp_path: Path, settings: Path, in
     assert os.listdir(tmp_path) == ["app.toml"]
 
 
+def test_a_command_of_the_users_shell(tmp_path: Path, initkit: Run) -> None:
+    (tmp_path / "app.service").write_text("[Service]\nExecStart=|echo one 'two  words'\nUser=daemon\n")
+    ran = initkit("run", "app", "--dry-run", "--foreground")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    first, *_, last = steps(ran.stdout, "The program")[1:]
+    assert first[1:4] == ["find_shell", "dynamic=no", "user=daemon"]
+    assert " ".join(last).endswith('exec | echo one "two words" systemd.service(5) ExecStart=')
+    assert steps(ran.stdout, "The program, in a script")[-1][1:] == ["by", "the", "runner", "only"]
+
+
 def test_the_columns_are_aligned(settings: Path, initkit: Run) -> None:
     ran = initkit("run", "app", "--dry-run")
     rows = ran.stdout.partition("The program:\n")[2].partition("\n\n")[0].splitlines()

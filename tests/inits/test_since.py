@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,12 +16,13 @@ from .since import COMPANIONS, DIRECTIVES, OLD, PARTS, unit
 OLDEST = 219
 
 
-def made(line: str, folder: Path, version: int, *lost: str) -> str:
+def made(line: str, folder: Path, version: int, *lost: str, **more: Any) -> str:
     """The units of an assignment for a version of systemd, one after the other."""
     for suffix, text in unit(line).items():
         (folder / f"since@.{suffix}").write_text(text)
     service = load(str(folder / "since@one.service"))
-    return "".join(file.text for file in systemd.files(service, Options(version=version, allow_loss=frozenset(lost))))
+    options = Options(version=version, allow_loss=frozenset(lost), **more)
+    return "".join(file.text for file in systemd.files(service, options))
 
 
 def refused(line: str, folder: Path, version: int) -> str:
@@ -74,3 +76,13 @@ def test_a_timer_has_no_section_for_a_services_older_name(tmp_path: Path) -> Non
 def test_the_latest_of_several_counts(tmp_path: Path) -> None:
     message = refused("[Service] ExecStart=+:/bin/echo %d", tmp_path, 230)
     assert "ExecStart= (systemd knows the specifier %d since version 251)" in message
+
+
+def test_through_the_runner_its_own_line_counts(tmp_path: Path) -> None:
+    """The runner knows the rest whatever systemd does; the prefixes that ask something of systemd stay."""
+    runner = {"runner": True, "runner_path": "/usr/bin/initkit"}
+    assert "\nExecStart=/usr/bin/initkit run " in made("[Service] ExecStart=:|echo %d", tmp_path, 219, **runner)
+    with pytest.raises(SettingsError, match=r"ExecStart= \(systemd knows the prefix \+ since version 231\)"):
+        made("[Service] ExecStart=+:/bin/true", tmp_path, 230, **runner)
+    with pytest.raises(SettingsError, match="a program without its path since version 239"):
+        made("[Service] ExecStart=/bin/true", tmp_path, 238, runner=True, runner_path="initkit")

@@ -218,6 +218,7 @@ def test_unknown_key_in_the_table(tmp_path: Path) -> None:
         ("StandardOutput=tty", RUNNER), ("StandardOutput=socket", RUNNER), ("StandardOutput=null", SCRIPT),
         ("Environment=A=%H", RUNNER), ("Environment=A=%n", SCRIPT), ("Environment=A=%%H", SCRIPT),
         ("ExecStartPre=@/bin/sh -sh", RUNNER), ("ExecStartPre=-+/bin/sh", SCRIPT), ("MemoryMax=1G", RUNNER),
+        ("ExecStartPre=|true", RUNNER),
         ("Delegate=yes", RUNNER),
         ("RestartSteps=3", RUNNER), ("RestartSteps=0", SCRIPT), ("RestartMaxDelaySec=1min", RUNNER),
         ("RestartMode=direct", RUNNER), ("RestartMode=normal", SCRIPT), ("ExitType=cgroup", RUNNER),
