@@ -70,7 +70,7 @@ _CALENDAR: Values = {
     "UTC": 228,
     r".*:[0-9/]+\.[0-9].*": 228,
     r".*\.\..*": 231,
-    r".*-.*~.*": 233,
+    ".*~.*": 233,
     r"[A-Z]\w+/[\w/+-]+": 235,
 }
 
@@ -94,8 +94,8 @@ VALUES: dict[str, Values] = {
     "ProtectHome": {"tmpfs": 238},
     "ProtectHostname": {"private": 258, ".*:.*": 258},
     "ProtectControlGroups": {"private|strict": 257},
-    "PrivateTmp": {"disconnected": 257},
-    "PrivateUsers": {"self|identity": 257, "full": 258},
+    "PrivateTmp": {"(dis)?connected": 257},
+    "PrivateUsers": {"self|identity": 257, "full": 258, "managed": 260},
     "RestrictAddressFamilies": {"none": 249},
     "RuntimeDirectory": {**_DIRECTORY, "[^:]+/.*": 235},
     "StateDirectory": _DIRECTORY,
