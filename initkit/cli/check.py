@@ -44,13 +44,16 @@ def parser(verb: str) -> Parser:
 def findings(app: str, names: list[str], *, user: bool = False) -> Iterator[Finding]:
     """Everything there is to say, in the order of looking; nothing more once the settings cannot be used."""
     chosen = [(name, inits.load(name)) for name in names or inits.names()]
+    faults: list[SettingsError] = []
     try:
-        service = parse(app, user=user)
-        faults = [of_error(fault) for fault in service.faults()]
+        service = parse(app, user=user, complain=faults.append)
+        if faults:  # whether the rest makes a service cannot be said
+            faults += [fault for unit in service.sample().units for fault in unit.wrong_values()]
+        else:
+            faults += service.faults()
     except SettingsError as fault:
-        yield of_error(fault)
-        return
-    yield from faults
+        faults.append(fault)
+    yield from map(of_error, faults)
     if not faults:
         sample = service.sample()
         if sample is service:

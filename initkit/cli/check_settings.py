@@ -29,6 +29,7 @@ _GIVEN = frozenset((
 ))  # fmt: skip
 _COMMANDS = ("ExecCondition", "ExecStartPre", "ExecStart", "ExecStartPost", "ExecReload", "ExecStop", "ExecStopPost",
              "LogCommand")  # fmt: skip
+_INSTALLS = ("WantedBy", "RequiredBy", "UpheldBy", "Also")
 _MADE = ("runtime", "state", "cache", "logs", "configuration")  # directories that the service gets
 
 
@@ -37,7 +38,7 @@ def findings(service: Service) -> Iterator[Finding]:
     yield from _dropins(service)
     for check in (
         *(_programs, _callable, _accounts, _paths, _environment_files, _literals, _twice, _outdated, _types),
-        _sockets,
+        *(_sockets, _enabling),
     ):
         yield from check(service)
 
@@ -145,6 +146,24 @@ def _sockets(service: Service) -> Iterator[Finding]:
             seen.add(place)
 
 
+def _enabling(service: Service) -> Iterator[Finding]:
+    """A socket or a timer does nothing under systemd before something has started it: systemd.unit(5), [Install]."""
+    pulled = {*service.requires, *service.wants, *service.binds_to, *service.upholds}
+    for entry in service.assignments("Also"):
+        pulled.update(map(service.expand, syntax.split(entry.value)))
+    for entry in service.assignments("Sockets"):  # systemd.service(5): Wants= of each
+        pulled.update(map(service.expand, syntax.split(entry.value)))
+    for unit in (*service.sockets, *filter(None, (service.timer,))):
+        if unit.unit not in pulled and not any(map(unit.has, _INSTALLS)):
+            kind = unit.suffix[1:]
+            wanted = f"WantedBy={kind}s.target in [Install]"
+            if unit.path.endswith(".toml"):
+                wanted = f'wanted_by = ["{kind}s.target"] in [{kind}]'
+            where = next((each.where for each in unit.entries if each.where), unit.path)
+            text = f"{unit.unit} cannot be enabled, and nothing else has systemd start it: expected {wanted}"
+            yield Finding(where, WARNING, text)
+
+
 def _shown(listened: Listen) -> str:
     return addresses.write(listened.address) if listened.address else listened.path
 
@@ -240,7 +259,7 @@ def _literals(service: Service) -> Iterator[Finding]:
             for each in command.parse(entry.value):
                 for word in each.words:
                     yield from _percent(entry, word)
-                    if not each.no_env:
+                    if not each.no_env and word != each.path:  # where "$" is plain
                         yield from _dollar(entry, word, known)
     for entry in effective(service, "Environment"):
         for word in syntax.split(entry.value):

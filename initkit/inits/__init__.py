@@ -105,6 +105,18 @@ def accepted(service: Service, init: str, options: Options) -> frozenset[str]:
     return frozenset(found)
 
 
+def check_table(service: Service, init: str, known: tuple[str, ...]) -> None:
+    """Whether the table of an init has only what is `known` there, in CamelCase.
+
+    Raises:
+        SettingsError: for the first that is not.
+    """
+    for entry in service.tables(init):
+        if entry.key not in known:
+            near = directives.nearest(entry.key, iter(known))
+            raise entry.error(f"no setting of [{init}]", near and f"did you mean {directives.snake(near)}?")
+
+
 def settings_path(service: Service, options: Options) -> str:
     """The path of the service's settings for whom the files call."""
     return f"{SETTINGS_FOLDER}/{settings_base(service)}" if options.packaged else service.path

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 OVERRIDES = ("Provides", "RequiredStart", "RequiredStop", "ShouldStart", "ShouldStop", "DefaultStart", "DefaultStop",
              "StartBefore", "StopAfter", "ShortDescription", "Description")  # fmt: skip
 
+#: What Default-Start and Default-Stop may name.
+RUNLEVELS = ("0", "1", "2", "3", "4", "5", "6", "S")
+
 #: Units that LSB has a system facility for.
 _FACILITIES = {
     "network.target": "$network", "network-online.target": "$network", "network-pre.target": "",

@@ -45,11 +45,16 @@ def locate(app: str, *, user: bool = False) -> Source:
                 path = os.path.join(folder, stem + suffix)
                 if os.path.lexists(path):
                     return _source(app, path, user)
-    searched = ", ".join(folder for folder in load_path(user) if os.path.isdir(folder))
     raise NoSettings(
-        f"no settings found for {app!r}: looked for {app}.toml and {app}.service here{searched and f', in {searched}'}",
+        f"no settings found for {app!r}: looked for {app}.toml and {app}.service here, in {', '.join(_places(user))}",
         hint=f"`initkit new {app}` writes a first one",
     )
+
+
+def _places(user: bool) -> list[str]:
+    """For people: the folders of the load path that there are, and those that settings of one's own belong in."""
+    own = (next(load_path(user)), f"{_SYSTEM_ROOTS[0]}/initkit")
+    return [folder for folder in load_path(user) if folder in own or os.path.isdir(folder)]
 
 
 def companion(source: Source, unit: str, *, user: bool = False) -> Source | None:

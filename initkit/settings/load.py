@@ -11,7 +11,9 @@ from initkit.settings.service import Entry, Service
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    Complain = Callable[[SettingsError], object]
 
 _OWN_KEY = _INIT_SECTION = "X-Initkit-"
 
@@ -30,20 +32,23 @@ def load(app: str, *, user: bool = False, name: str = "") -> Service:
     return service
 
 
-def parse(app: str, *, user: bool = False, name: str = "") -> Service:
-    """As `load`, yet with the values as they stand: one that cannot be read raises when it is asked for."""
+def parse(app: str, *, user: bool = False, name: str = "", complain: Complain | None = None) -> Service:
+    """As `load`, yet with the values as they stand: one that cannot be read raises when it is asked for.
+
+    `complain` is told of assignments that are none, which are then passed over; without it the first one raises.
+    """
     if name:
         check_name(name)
     source = locate(app, user=user)
-    entries = [entry for path in (source.path, *source.dropins) for entry in read(path)]
+    entries = [entry for path in (source.path, *source.dropins) for entry in read(path, complain=complain)]
     if source.path.endswith(".service"):
-        entries += _companions(source, entries, user)
-    if not entries:
+        entries += _companions(source, entries, user, complain)
+    if not entries and complain is None:
         raise SettingsError("no settings in it", where=source.path, hint="expected at least ExecStart=")
     return Service(name or source.name, source.path, tuple(entries), user=user)
 
 
-def _companions(source: Source, entries: list[Entry], user: bool) -> Iterator[Entry]:
+def _companions(source: Source, entries: list[Entry], user: bool, complain: Complain | None) -> Iterator[Entry]:
     """The assignments in the units beside a service's: its socket, its timer, and what Sockets= names."""
     named = [unit for each in entries if (each.section, each.key) == ("Service", "Sockets") for unit in _split(each)]
     for unit in dict.fromkeys((".socket", *named, ".timer")):
@@ -52,7 +57,7 @@ def _companions(source: Source, entries: list[Entry], user: bool) -> Iterator[En
         beside = companion(source, unit, user=user)
         if beside is None:
             continue
-        found = [entry for path in (beside.path, *beside.dropins) for entry in read(path, unit)]
+        found = [entry for path in (beside.path, *beside.dropins) for entry in read(path, unit, complain)]
         if _is_of(source, unit, beside.path, found):
             yield from found
 
@@ -78,8 +83,8 @@ def _is_of(source: Source, unit: str, path: str, entries: list[Entry]) -> bool:
     return accepts or "@" in os.path.basename(path)
 
 
-def read(path: str, unit: str = "") -> Iterator[Entry]:
-    """The assignments in one file, TOML or unit by its suffix; `unit` is that of `Entry`.
+def read(path: str, unit: str = "", complain: Complain | None = None) -> Iterator[Entry]:
+    """The assignments in one file, TOML or unit by its suffix; `unit` is that of `Entry`, `complain` that of `parse`.
 
     Raises:
         SettingsError: when it cannot be read, is not UTF-8, breaks its grammar, or names an unknown directive.
@@ -88,8 +93,13 @@ def read(path: str, unit: str = "") -> Iterator[Entry]:
     if path.endswith(".toml"):
         from initkit.settings import toml
 
-        return _meant(toml.read(text, path))
-    return _meant(_read_unit(text, path, unit))
+        return _meant(toml.read(text, path, complain or refuse))
+    return _meant(_read_unit(text, path, unit, complain or refuse))
+
+
+def refuse(fault: SettingsError) -> None:
+    """Complain by raising."""
+    raise fault
 
 
 def _meant(entries: Iterator[Entry]) -> Iterator[Entry]:
@@ -137,10 +147,13 @@ def decoded(path: str) -> str:
         raise SettingsError(f"byte 0x{data[error.start]:02x} is not UTF-8", where=f"{path}:{line}") from None
 
 
-def _read_unit(text: str, path: str, unit: str = "") -> Iterator[Entry]:
+def _read_unit(text: str, path: str, unit: str, complain: Complain) -> Iterator[Entry]:
     try:
         for line in syntax.read(text):
-            yield _unit_entry(line, path, unit)
+            try:
+                yield _unit_entry(line, path, unit)
+            except SettingsError as fault:
+                complain(fault)
     except syntax.SyntaxFault as fault:
         raise SettingsError(str(fault), where=f"{path}:{fault.number}") from None
 

@@ -27,7 +27,8 @@ class Entry(Record):
 
     `key` is the directive's name, `spelled` what the file calls it where that is something else; `line` is 1-based, 0
     when not known. `unit` is empty for the service itself; ".socket" and ".timer" for the socket and the timer of the
-    service's name, "other.socket" for one that Sockets= names.
+    service's name, "other.socket" for one that Sockets= names. `literal` is the value as TOML has it where that is no
+    text.
     """
 
     section: str
@@ -37,6 +38,7 @@ class Entry(Record):
     line: int = 0
     spelled: str = ""
     unit: str = ""
+    literal: str = ""
 
     @property
     def where(self) -> str:
@@ -51,6 +53,8 @@ class Entry(Record):
     @property
     def shown(self) -> str:
         """The value for messages: in quotes, on one line, not too long."""
+        if self.literal:
+            return self.literal
         text = '"' + "".join(char if char.isprintable() else repr(char)[1:-1] for char in self.value) + '"'
         return text if len(text) <= 100 else f"{text[:80]}…{text[-15:]}"
 
@@ -291,7 +295,7 @@ class Service(Resources):
     propagates_stop_to = Many("PropagatesStopTo", _units)
     stop_propagated_from = Many("StopPropagatedFrom", _units)
     start_limit_interval = One("StartLimitIntervalSec", values.time_span, 10.0)
-    start_limit_burst = One("StartLimitBurst", values.integer, 5)
+    start_limit_burst = One("StartLimitBurst", _count, 5)
     start_limit_action = One("StartLimitAction", directives.action, "none")
     success_action = One("SuccessAction", directives.action, "none")
     failure_action = One("FailureAction", directives.action, "none")

@@ -16,14 +16,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
+    from initkit.settings.load import Complain
 
-def read(text: str, path: str) -> Iterator[Entry]:
+
+def read(text: str, path: str, complain: Complain) -> Iterator[Entry]:
     """The assignments in a TOML file: top-level keys are directives of the service; tables are `[socket]`, `[timer]`,
-    `[initkit]` and one per init.
+    `[initkit]` and one per init. `complain` is told of what is no assignment.
 
     Raises:
-        SettingsError: naming file, line, key and value.
+        SettingsError: when it is not TOML.
     """
+    text = text.removeprefix("\ufeff")  # as in a unit file
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as fault:
@@ -31,14 +34,27 @@ def read(text: str, path: str) -> Iterator[Entry]:
     except (RecursionError, ValueError) as fault:  # of Python's own: thousands of brackets, or of digits
         said = "arrays or tables are nested too deeply" if isinstance(fault, RecursionError) else "a number is too long"
         raise SettingsError(said, where=path) from None
-    yield from entries(document, path, text)
+    for key, value in document.items():
+        for part in _parts(key, value):
+            try:
+                yield from entries(part, path, text)
+            except SettingsError as fault:
+                complain(fault)
+
+
+def _parts(key: str, value: Any) -> Iterator[dict[str, Any]]:
+    """A key of a document, by itself or, where it is a table of settings, with one of them each."""
+    if isinstance(value, dict) and (key == OWN or key in _COMPANIONS or directives.is_init(key)):
+        yield from ({key: {name: each}} for name, each in value.items())
+    else:
+        yield {key: value}
 
 
 def entries(document: Mapping[str, Any], path: str, text: str = "") -> Iterator[Entry]:
     """The assignments in a TOML document that has been parsed; `text` tells the lines they are in.
 
     Raises:
-        SettingsError: as `read`.
+        SettingsError: naming file, line, key and value.
     """
     for key, value in document.items():
         row = directives.find_toml(key)
@@ -67,7 +83,7 @@ def line_of(text: str, key: str, table: str = "") -> int:
         first = name.strip().strip("\"'").split(".")[0].strip()
         if equals and here == table and first == key:
             return number
-    return 0
+    return line_of(text, table) if table else 0  # an inline table is in one line
 
 
 def _header(line: str) -> str:
@@ -83,17 +99,19 @@ def _entries(row: directives.Directive, key: str, value: Any, path: str, text: s
     unit = f".{table}" if table in _COMPANIONS else ""
     try:
         for each in _texts(row, value, path, number, key):
-            yield _entry(row.section, row.name, each, path, number, key, unit)
+            yield _entry(row.section, row.name, each, path, number, key, unit, _literal(value))
     except ValueError as fault:  # no unit file can hold it, however it is quoted
         raise _wrong(key, value, path, number, str(fault)) from None
 
 
-def _entry(section: str, name: str, value: str, path: str, number: int, key: str, unit: str = "") -> Entry:
+def _entry(
+    section: str, name: str, value: str, path: str, number: int, key: str, unit: str = "", literal: str = ""
+) -> Entry:
     """An assignment that a unit file could hold as well: systemd.syntax(7)."""
     bare = value.strip(syntax.BLANKS)
     if any(char in bare for char in "\n\r\0") or syntax.ends_open(bare) or not syntax.is_utf8(bare):
         raise _wrong(key, value, path, number, "expected one line of text that does not end in a backslash")
-    return Entry(section, name, bare, path, number, key, unit)
+    return Entry(section, name, bare, path, number, key, unit, literal)
 
 
 def _texts(row: directives.Directive, value: Any, path: str, number: int, key: str) -> Iterator[str]:
@@ -186,13 +204,18 @@ def _for_init(init: str, table: dict[str, Any], path: str, text: str) -> Iterato
 
 
 def _wrong(key: str, value: Any, path: str, number: int, expected: str) -> SettingsError:
-    return Entry("", key, _shown(value), path, number, key).error(expected)
+    return Entry("", key, _shown(value), path, number, key, literal=_literal(value)).error(expected)
+
+
+def _literal(value: Any) -> str:
+    """A value that TOML writes without quotes, unlike a unit file's text; "" for others."""
+    return ("true" if value else "false") if isinstance(value, bool) else ""
 
 
 def _shown(value: Any) -> str:
     """A value as TOML has it, more or less."""
     try:
-        return ("true" if value else "false") if isinstance(value, bool) else str(value)
+        return _literal(value) or str(value)
     except (RecursionError, ValueError):  # nested too deeply, or a number that is too long to be written
         return "…"
 

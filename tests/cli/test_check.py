@@ -118,8 +118,10 @@ def test_sockets_and_a_timer_are_judged(check: Check, tmp_path: Path) -> None:
             ':2: warning: environment = "A=$PATH:/x": variables are not expanded',
         ),
         (GOOD + 'environment = { A = "5%" }', ':2: warning: environment = "A=5%": a "%" here looks like plain text'),
-        (GOOD + "memory_ksm = true", ':2: warning: memory_ksm = "yes": sysv cannot keep it: '),
+        (GOOD + "memory_ksm = true", ":2: warning: memory_ksm = true: sysv cannot keep it: "),
         (GOOD + "[sysv]\ndefault_strat = 2", ":3: error: "),
+        (GOOD + '[sysv]\ndefault_start = "2 9"', ':3: error: default_start = "2 9": expected runlevels (0 1 2 3 4 5'),
+        (GOOD + "[systemd]\nx = 1", ':3: error: x = "1": no setting of [systemd]'),
     ],
 )
 def test_findings(check: Check, text: str, finding: str) -> None:
@@ -133,6 +135,9 @@ def test_findings(check: Check, text: str, finding: str) -> None:
         'exec_start = ["/bin/echo", "50%%", "$$5", "%n", "${HOME}", "$MAINPID", "%%%%"]',
         'exec_start = [":/bin/echo", "$5", "$A/b", "${NO}"]',
         'exec_start = ["/bin/echo", "$A", "${B}", "$C"]\nenvironment = { A = "1", B = "2" }\npass_environment = "C"',
+        GOOD + '[socket]\nlisten_stream = 80\nwanted_by = "sockets.target"',
+        GOOD + '[timer]\non_boot_sec = 5\nwanted_by = "timers.target"',
+        GOOD + 'wants = "app.socket"\n[socket]\nlisten_stream = 80',
         'exec_start = ["true"]\nenvironment_file = "-/no/such"\nworking_directory = "-/no/such"',
         'exec_start = ["/bin/true"]\nuser = "0"\nworking_directory = "~"',
     ],
@@ -208,3 +213,47 @@ def test_nothing_is_left_behind(tmp_path: Path, check: Check) -> None:
     (tmp_path / "tmp").mkdir()
     check(GOOD, TMPDIR=str(tmp_path / "tmp"))
     assert os.listdir(tmp_path / "tmp") == []
+
+
+def test_everything_that_cannot_be_read_is_told(check: Check, tmp_path: Path) -> None:
+    (tmp_path / "app.toml.d").mkdir()
+    (tmp_path / "app.toml.d/x.toml").write_text("bar = 1\n")
+    found = check('exec_strat = ["/bin/x"]\nnice = 99\n[socket]\nfoo = 1\nlisten_stream = 0\n[nope]\na = 1\nb = 2\n')
+    places = [line.partition(": error: ")[0] for line in found]
+    assert places == ["app.toml:1", "app.toml:4", "app.toml:6", "app.toml.d/x.toml:1", "app.toml:2", "app.toml:5"]
+    found = check("[Service]\nExecStrat=/bin/x\nNice=99\n[Nope]\nA=1\n", name="other.service")
+    assert [line.partition(": error: ")[0] for line in found] == [f"other.service:{line}" for line in (2, 5, 3)]
+
+
+def test_what_cannot_be_enabled(check: Check, tmp_path: Path) -> None:
+    found = check(GOOD + "[socket]\nlisten_stream = 80\n[timer]\non_boot_sec = 5\n", "--init", "systemd")
+    for line, kind in ((3, "socket"), (5, "timer")):
+        told = (
+            f"app.toml:{line}: warning: app.{kind} cannot be enabled, and nothing else has systemd start it: expected "
+        )
+        assert f'{told}wanted_by = ["{kind}s.target"] in [{kind}]' in found
+    (tmp_path / "other.timer").write_text("[Timer]\nOnBootSec=5\n")
+    (found_in_unit,) = (
+        line
+        for line in check("[Service]\nExecStart=/bin/true\n", "--init", "systemd", name="other.service")
+        if ": warning: " in line
+    )
+    assert found_in_unit.startswith("other.timer:2: ") and "WantedBy=timers.target in [Install]" in found_in_unit
+
+
+@pytest.mark.parametrize("name", ["at", "m4"])
+@pytest.mark.skipif(not shutil.which("shellcheck"), reason="ShellCheck is not installed")
+def test_a_service_may_be_called_as_a_program_is(check: Check, name: str) -> None:
+    assert [line for line in check(GOOD, name=f"{name}.toml") if "ShellCheck" in line] == []
+
+
+@pytest.mark.skipif(not shutil.which("shellcheck"), reason="ShellCheck is not installed")
+def test_paths_may_have_any_characters(check: Check, tmp_path: Path) -> None:
+    program = tmp_path / "a $b"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    found = check(
+        f'exec_start = ["{program}"]\nenvironment_file = "-/etc/a $b"\nruntime_directory = ["x$y"]\n'
+        f'pid_file = "/run/a $b.pid"\nstandard_output = "append:{tmp_path}/a $b"\n'
+    )
+    assert [line for line in found if ": note: " not in line] == []

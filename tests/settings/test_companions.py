@@ -217,7 +217,7 @@ def test_bad_timers_are_named_on_one_line(tmp_path: Path, text: str, said: str) 
     ("text", "said"),
     [
         ("[socket]\nlisten_straem = 1", ':3: unknown directive listen_straem = "1" in [socket] (did you'),
-        ("[socket]\nlisten_stream = true", ':3: listen_stream = "true": expected an address such as 8080'),
+        ("[socket]\nlisten_stream = true", ':3: listen_stream = true: expected an address such as 8080'),
         ("[socket]\nlisten_stream = [80, 0]", ':3: listen_stream = "0": expected a port'),
         ("[socket]\nsocket_mode = 600", ':3: socket_mode = "600": expected an octal mode in quotes'),
         ('[socket]\nlisten_stream = 1\nno_delay = "x"', ':4: no_delay = "x": expected yes or no'),

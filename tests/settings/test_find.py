@@ -164,3 +164,17 @@ def test_a_users_own_folders_come_first(write: Write, tmp_path: Path, monkeypatc
     write("config/initkit/app.toml", 'exec_start = ["/bin/true"]\n')
     assert os.path.relpath(find.locate("app", user=True).path) == "config/initkit/app.toml"
     assert found("app") == "etc/systemd/system/app.service"
+
+
+def test_where_settings_belong_is_told_whether_it_is_there_or_not(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", f"{tmp_path}/config")
+    write("usr/systemd/system/other.service", PROGRAM)
+    for user, own in ((False, "etc"), (True, "config")):
+        with pytest.raises(SettingsError) as caught:
+            find.locate("app", user=user)
+        told = str(caught.value)
+        assert f"here, in {tmp_path}/{own}/initkit" in told
+        assert f"{tmp_path}/etc/initkit" in told and f"{tmp_path}/usr/systemd/system" in told
+        assert f"{tmp_path}/run" not in told

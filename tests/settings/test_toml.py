@@ -292,10 +292,15 @@ def test_newer_directives_are_known(name: str) -> None:
         ('exec_start = [["/bin/a"], "b"]', ":1: exec_start = "),
         ("umask = 27", ':1: umask = "27": expected an octal mode in quotes such as "0027"'),
         ("description = 5", ':1: description = "5": expected a string'),
-        ("restart = true", ':1: restart = "true": expected one of no, on-success'),
+        ("restart = true", ":1: restart = true: expected one of no, on-success"),
         ('type = "forkin"', ':1: type = "forkin": expected one of simple, exec, forking'),
         ("send_sighup = 3", ':1: send_sighup = "3": expected true or false'),
         ('restart_sec = "5 parsecs"', ':1: restart_sec = "5 parsecs": expected a time span such as 5min 20s'),
+        ("start_limit_burst = -3", ':1: start_limit_burst = "-3": expected a whole number from 0 to 4294967295'),
+        ("nice = true", ":1: nice = true: expected a number from -20 to 19"),
+        ("kill_mode = true", ":1: kill_mode = true: expected one of control-group"),
+        ("nice = 1\ninitkit = { foo = 3 }", ':2: unknown setting foo = "3" in [initkit]'),
+        ('exec_start = ["/bin/a"]\nsocket = { listen_stream = 0 }', ':2: listen_stream = "0": expected a port'),
         ('nice = "high"', ':1: nice = "high": expected a nice level from -20 to 19'),
         ('working_directory = "srv"', ':1: working_directory = "srv": expected an absolute path'),
         ('exec_start = ["bin/app"]', ':1: exec_start = "bin/app": expected an absolute path'),
@@ -340,3 +345,8 @@ def test_bad_input_is_named_on_one_line(read: Load, tmp_path: Path, text: str, s
 def test_lines_are_found_in_a_real_file(read: Load) -> None:
     with pytest.raises(SettingsError, match=r"app.toml:8: umask = "):
         read('# nice = 3\nexec_start = [\n  "/bin/a",\n  "[x]",\n]\nexec_stop = [\n  ["/bin/b"],]\numask = "9"\n')
+
+
+def test_a_byte_order_mark_is_passed_over(read: Load) -> None:
+    service = read('\ufeffexec_start = ["/bin/a"]\nnice = 3\n')
+    assert (service.nice, service.assignments("Nice")[0].line) == (3, 2)
