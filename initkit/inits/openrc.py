@@ -7,11 +7,23 @@ import os
 
 from initkit import plan
 from initkit.errors import SettingsError
-from initkit.inits import NATIVE, NONE, RUNNER, SCRIPT, File, Options, Support, accepted, settings_path, sysv
+from initkit.inits import (
+    NATIVE,
+    NONE,
+    RUNNER,
+    SCRIPT,
+    File,
+    Options,
+    Support,
+    accepted,
+    check_table,
+    settings_path,
+    sysv,
+)
 from initkit.inits.kinds import cron, tmpfiles
 from initkit.plan import shell
 from initkit.plan.step import quote
-from initkit.settings import command, directives, values
+from initkit.settings import command, values
 from initkit.settings.find import reference
 from initkit.settings.service import Service
 from initkit.settings.values import LIMITS
@@ -203,7 +215,7 @@ def files(service: Service, options: Options) -> Iterator[File]:
     from initkit.inits.render import render
 
     service.demand_instance()
-    _check_table(service)
+    check_table(service, "openrc", _OWN_TABLE)
     found, allowed = support(service), accepted(service, "openrc", options)
     through_runner = any(each.how == RUNNER for key, each in found.items() if key not in allowed)
     if options.runner is not None:
@@ -217,13 +229,6 @@ def files(service: Service, options: Options) -> Iterator[File]:
     text = render("openrc/conf", kept, options.template_dir, **view)
     yield File(f"/etc/conf.d/{service.name}", text, kind="conf", init="openrc")
     yield from cron.files(kept, options, "openrc", commands(service)["start"])
-
-
-def _check_table(service: Service) -> None:
-    for entry in service.tables("openrc"):
-        if entry.key not in _OWN_TABLE:
-            near = directives.nearest(entry.key, iter(_OWN_TABLE))
-            raise entry.error("no setting of [openrc]", near and f"did you mean {directives.snake(near)}?")
 
 
 def _common(service: Service) -> dict[str, Any]:

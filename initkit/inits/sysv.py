@@ -7,7 +7,7 @@ import os
 
 from initkit import plan
 from initkit.errors import SettingsError
-from initkit.inits import NATIVE, NONE, RUNNER, SCRIPT, File, Options, Support, accepted, settings_path
+from initkit.inits import NATIVE, NONE, RUNNER, SCRIPT, File, Options, Support, accepted, check_table, settings_path
 from initkit.inits.kinds import cron, tmpfiles
 from initkit.plan import lsb, shell, sockets
 from initkit.plan.process import pattern
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 _SUPERVISES = "systemd's part is played by the runner"
 
 #: What becomes of the directives that no step of the plan stands for. A function decides by the service's values.
+#: Of a directive whose value asks for nothing.
+AS_IS = "what it is without being said"
+
 _TABLE: dict[str, Support | Callable[[Service], Support]] = {
     **dict.fromkeys(("Description", "Documentation"), Support(SCRIPT, "in the script's header")),
     **dict.fromkeys(("After", "Requires", "Wants"), Support(SCRIPT, "Required-Start and Should-Start order the boot")),
@@ -67,9 +70,10 @@ _TABLE: dict[str, Support | Callable[[Service], Support]] = {
     "SuccessAction": lambda service: _action(service.success_action),
     "FailureAction": lambda service: _action(service.failure_action),
     **dict.fromkeys(
-        ("RefuseManualStart", "RefuseManualStop", "StopWhenUnneeded", "Also", "DefaultInstance", "CollectMode"),
+        ("RefuseManualStart", "RefuseManualStop", "StopWhenUnneeded", "Also", "CollectMode"),
         Support(NONE, "a matter of systemd's own bookkeeping"),
     ),
+    "DefaultInstance": Support(SCRIPT, AS_IS),  # a script is made for an instance that has been named
     **dict.fromkeys(
         ("BindsTo", "PartOf", "Requisite", "Upholds", "OnFailure", "OnSuccess", "PropagatesReloadTo",
          "ReloadPropagatedFrom", "PropagatesStopTo", "StopPropagatedFrom"),
@@ -95,10 +99,6 @@ _OWN_TABLE = (*lsb.OVERRIDES, "Settings", "Runner", "DefaultFile", "AllowLoss")
 TEMPLATES = False
 RUNS = "[ -d /etc/init.d ]"
 SERVED_BY: dict[str, str] = {}
-
-
-#: Of a directive whose value asks for nothing.
-AS_IS = "what it is without being said"
 
 
 def support(service: Service) -> dict[str, Support]:
@@ -254,10 +254,12 @@ def files(service: Service, options: Options) -> Iterator[File]:
 
 
 def _check_table(service: Service) -> None:
+    check_table(service, "sysv", _OWN_TABLE)
     for entry in service.tables("sysv"):
-        if entry.key not in _OWN_TABLE:
-            near = directives.nearest(entry.key, iter(_OWN_TABLE))
-            raise entry.error("no setting of [sysv]", near and f"did you mean {directives.snake(near)}?")
+        if entry.key in ("DefaultStart", "DefaultStop"):
+            strange = next((each for each in entry.value.split() if each not in lsb.RUNLEVELS), "")
+            if strange:
+                raise entry.error(f"expected runlevels ({' '.join(lsb.RUNLEVELS)}), found {strange!r}")
 
 
 def without_losses(
