@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #: What a user's services inherit from the user's manager: systemd.exec(5), "ENVIRONMENT VARIABLES".
 _OF_USER = ("HOME", "USER", "LOGNAME", "SHELL", "XDG_RUNTIME_DIR")
+_HOMELESS = "the user has no home directory"
 
 
 def base_environment(service: Service) -> dict[str, str]:
@@ -146,24 +147,32 @@ class ChangeDirectory(Step):
     def of(cls, service: Service) -> Self:
         return cls(service.working_directory.path, service.working_directory.optional, bool(service.account))
 
-    def shell(self) -> Shell:
+    def shell(self) -> Shell | None:
         if self.path == "/":
             return Shell(statement="cd /")
         otherwise = "cd /" if self.optional else f"exit {self.status}"
-        where = '"${home:-/}"' if self.path == "~" else quote(self.path)
-        if not self.as_user:
-            return Shell(statement=f"cd {where} || {otherwise}")
+        if not self.as_user:  # whose home is that of who starts the script, or of nobody
+            return None if self.path == "~" else Shell(statement=f"cd {quote(self.path)} || {otherwise}")
+        where, has_home = quote(self.path), ""
+        if self.path == "~":
+            where = '"${home:-/}"'
+            has_home = f'[ "$home" ] || {{ complain "WorkingDirectory=~: {_HOMELESS}" && exit {self.status}; }}'
         script = f'cd "$0" || {otherwise}; exec "$@"'
-        return Shell(prefix=f"/bin/sh -c {quote(script)} {where}")
+        return Shell("" if self.optional else has_home, prefix=f"/bin/sh -c {quote(script)} {where}")
 
     def apply(self, process: Process) -> None:
-        path = (process.home or os.path.expanduser("~")) if self.path == "~" else self.path
         try:
-            os.chdir(path)
-        except OSError:
+            os.chdir(self._home(process) if self.path == "~" else self.path)
+        except (OSError, LookupError):
             if not self.optional:
                 raise
             os.chdir("/")
+
+    def _home(self, process: Process) -> str:
+        """The user's home. One who is not in passwd(5) has none, which is no reason to take the runner's."""
+        if self.as_user and not process.home:
+            raise LookupError(_HOMELESS)
+        return process.home or os.path.expanduser("~")
 
 
 class Environment(Step):

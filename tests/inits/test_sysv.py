@@ -204,6 +204,11 @@ def test_unknown_key_in_the_table(tmp_path: Path) -> None:
         script(load(str(tmp_path / "app.toml")))
 
 
+def test_an_instance_needs_no_instance_by_default(tmp_path: Path) -> None:
+    (tmp_path / "app@.toml").write_text('exec_start = ["/bin/app", "%i"]\ndefault_instance = "one"\n')
+    assert "two" in script(load(str(tmp_path / "app@two.toml")))
+
+
 # --- nothing is dropped silently ------------------------------------------------------------------------------------
 
 
@@ -944,3 +949,11 @@ def test_what_commands_leave_is_ended(dash: Lab, settings: str, status: int) -> 
     assert alive(left) == (status == 0 and ("remain" in settings or "oneshot" not in settings))
     dash.run("stop", check=0)
     assert not alive(left)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+def test_a_user_without_an_entry_has_no_home(lab: Lab) -> None:
+    """As the runner has it."""
+    lab.generate(f"exec_start = {python(lab.program())}\n" + 'user = "54321"\nworking_directory = "~"\n')
+    assert "exit status 200" in lab.run("start", check=1).stdout
+    assert not lab.told.exists()

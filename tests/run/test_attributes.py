@@ -163,6 +163,16 @@ def test_working_directory_of_the_user(services: Services) -> None:
     assert services.report("User=root\nWorkingDirectory=~").cwd == "/root"
 
 
+@as_root
+def test_a_user_without_an_entry_has_no_home(services: Services) -> None:
+    unit = services.unit("ExecStart=/bin/pwd\nUser=54321\nWorkingDirectory=~\nStandardOutput=inherit")
+    made = services.run(unit, "--foreground")
+    assert made.returncode == 200
+    assert 'WorkingDirectory = "~": the user has no home directory\n' in made.stdout + made.stderr
+    assert "/" not in made.stdout.splitlines()
+    assert services.report("User=54321\nWorkingDirectory=-~").cwd == "/"
+
+
 def test_working_directory_that_may_be_missing(services: Services) -> None:
     assert services.report("WorkingDirectory=-/no/such").cwd == "/"
 
