@@ -19,11 +19,8 @@ if TYPE_CHECKING:
 
 #: Directives whose commands are run besides the main program, in the order of systemd.service(5).
 _OTHERS = ("ExecCondition", "ExecStartPre", "ExecStartPost", "ExecReload", "ExecStop", "ExecStopPost")
-#: What may make a parent necessary; of the first ones the value tells, of the others that they are there.
-_VALUES = ("Restart", "Type", "NotifyAccess", "ExitType", "TimeoutStopFailureMode")
-_PARENTAL = (*_VALUES, *plan.PARENTAL)
-#: What leaves something that somebody has to remove.
-_LEAVING = ("PrivateTmp", "DynamicUser", "RemoveIPC", "RuntimeDirectory", *plan.CREDENTIALS)
+#: What makes a parent necessary by its value; of other directives it tells enough that they are there.
+_VALUES = ("Restart", "Type", "NotifyAccess", "ExitType", "TimeoutStopFailureMode", "OOMPolicy")
 _PEOPLE = {detect.TERMINAL: "a person", detect.SCRIPT: "a script", detect.SUPERVISOR: "a supervisor"}
 
 
@@ -74,16 +71,11 @@ def _about(service: Service, mode: str, caller: detect.Surroundings, daemon: boo
 
 
 def _reasons(service: Service) -> Iterator[str]:
-    for name in _PARENTAL:
-        if service.has(name):
-            entry = service.assignments(name)[-1]
-            yield f"{name}={entry.value}" if name in _VALUES else f"{name}="
-    yield from (socket.unit for socket in service.sockets)
-    for name in _LEAVING if plan.leaves_something(service) else ():
-        if service.has(name):
-            yield f"{name}="
-    if plan.joins(service):
-        yield "JoinsNamespaceOf="
+    for name in plan.parental(service):
+        if name in _VALUES:
+            yield f"{name}={getattr(service, 'type' if name == 'Type' else type(service).rows[name].attribute)}"
+        else:
+            yield name if "." in name else f"{name}="
 
 
 def _daemon_rows(service: Service) -> Iterator[tuple[str, ...]]:

@@ -216,19 +216,32 @@ PARENTAL = (
 
 def needs_parent(service: Service) -> bool:
     """Whether a process has to stay with the program: to restart it, to hear from it, or to clean up after it."""
-    return (
-        service.restart != "no"
-        or service.type in ("notify", "notify-reload", "oneshot", "forking")
-        or service.notify_access not in ("", "none")
-        or service.remain_after_exit
-        or (service.exit_type, service.stop_failure_mode) != ("main", "terminate")
-        or bool(service.sockets)
-        or service.fd_store_max > 0
-        or service.oom_policy_set in ("stop", "kill")
-        or any(service.has(directive) for directive in PARENTAL)
-        or joins(service)
-        or leaves_something(service)
-    )
+    return any(True for _ in parental(service))
+
+
+def parental(service: Service) -> Iterator[str]:
+    """What a process has to stay with the program for: directives, and the service's sockets."""
+    if service.restart != "no":
+        yield "Restart"
+    if service.type in ("notify", "notify-reload", "oneshot", "forking"):
+        yield "Type"
+    if service.notify_access not in ("", "none"):
+        yield "NotifyAccess"
+    if service.remain_after_exit:
+        yield "RemainAfterExit"
+    if service.exit_type != "main":
+        yield "ExitType"
+    if service.stop_failure_mode != "terminate":
+        yield "TimeoutStopFailureMode"
+    if service.fd_store_max > 0:
+        yield "FileDescriptorStoreMax"
+    if service.oom_policy_set in ("stop", "kill"):
+        yield "OOMPolicy"
+    yield from filter(service.has, PARENTAL)
+    if joins(service):
+        yield "JoinsNamespaceOf"
+    yield from _leaving(service)
+    yield from (socket.unit for socket in service.sockets)
 
 
 #: What a program must not be run without.
@@ -266,8 +279,20 @@ def unkept(service: Service) -> list[str]:
 
 def leaves_something(service: Service) -> bool:
     """Whether there is something to remove when a life of the service ends."""
-    private = service.private_tmp == "yes" or service.dynamic_user
-    return private or service.remove_ipc or bool(service.runtime_directory) or has_credentials(service)
+    return any(True for _ in _leaving(service))
+
+
+def _leaving(service: Service) -> Iterator[str]:
+    """The directives that have something made which does not outlive the program."""
+    if service.dynamic_user:
+        yield "DynamicUser"
+    elif service.private_tmp == "yes":
+        yield "PrivateTmp"
+    if service.remove_ipc:
+        yield "RemoveIPC"
+    if service.runtime_directory:
+        yield "RuntimeDirectory"
+    yield from filter(service.has, CREDENTIALS)
 
 
 def has_credentials(service: Service) -> bool:

@@ -205,3 +205,26 @@ def test_why_a_parent_stays(tmp_path: Path, initkit: Run, settings: str, reason:
     ran = initkit("run", "app", "--dry-run", "--foreground")
     because = next(line for line in ran.stdout.splitlines() if line.startswith("because"))
     assert because.startswith(f"because   {reason}") and because.endswith(": needs a parent")
+
+
+@pytest.mark.parametrize(
+    ("settings", "because"),
+    [
+        ("RuntimeDirectory=x", "RuntimeDirectory="),
+        ("PrivateTmp=yes", "PrivateTmp="),
+        ("PrivateTmp=no\nRestart=no\nType=simple\nRemoveIPC=yes\nUser=daemon", "RemoveIPC="),
+        ("FileDescriptorStoreMax=1\nOOMPolicy=kill", "FileDescriptorStoreMax=, OOMPolicy=kill"),
+        ("Restart=always\nSetCredential=a:b", "Restart=always, SetCredential="),
+        ("Type=oneshot", "Type=oneshot"),
+    ],
+)
+def test_what_needs_a_parent_is_named(initkit: Run, tmp_path: Path, settings: str, because: str) -> None:
+    (tmp_path / "app.service").write_text(f"[Service]\nExecStart=/bin/true\n{settings}\n")
+    shown = initkit("run", "app", "--foreground", "--dry-run").stdout
+    (line,) = (line for line in shown.splitlines() if line.startswith("because"))
+    assert line.partition("because")[2].strip() == f"{because}: needs a parent"
+
+
+def test_a_dynamic_user_is_a_reason(initkit: Run, tmp_path: Path) -> None:
+    (tmp_path / "app.service").write_text("[Service]\nExecStart=/bin/true\nDynamicUser=yes\n")
+    assert "DynamicUser=" in initkit("run", "app", "--foreground", "--dry-run").stdout.partition(": needs a parent")[0]
