@@ -11,6 +11,7 @@ from initkit.cli.arguments import Parser
 from initkit.errors import EX_CANTCREAT, InitkitError, UsageError
 from initkit.settings import specifiers
 from initkit.settings.command import escape
+from initkit.settings.directives import snake
 from initkit.settings.find import check_name
 from initkit.settings.service import Service
 
@@ -22,7 +23,7 @@ def main(verb: str, argv: list[str]) -> int:
     """Write the files, whole or not at all, and say what to do next."""
     words, command = _split(argv)
     parsed = parser(verb).parse_args(words)
-    name = parsed.app.removesuffix(".toml")
+    name = parsed.app.removesuffix(".toml").removesuffix(".service")
     check_name(name)
     service = Service(name, os.path.abspath(f"{name}.toml"), ())
     if command is None:
@@ -32,7 +33,15 @@ def main(verb: str, argv: list[str]) -> int:
         line = _escaped([interpreter, script])
     else:
         texts, line = {}, _escaped([_program(command[0]), *command[1:]])
-    about = {"command": line, "script": command is None, "unfenced": _unfenced(), "temporary": _is_temporary(line)}
+    obstacles = _obstacles()
+    about = {
+        "command": line,
+        "script": command is None,
+        "obstacles": ", and ".join(filter(None, obstacles)),
+        "barred": _barred(*obstacles, temporary=_is_temporary(line)),
+        "plain": name.partition("@")[0] or name,
+        "instance": _instance(name),
+    }
     settings = _render("settings.toml", service, parsed.template_dir, **about)
     texts[f"{name}.toml"] = (settings, 0o644)
     _write_all(texts)
@@ -81,14 +90,15 @@ def _render(template: str, service: Service, template_dir: str | None, **extra: 
     return render(f"new/{template}", service, template_dir or "", **extra)
 
 
-def _unfenced() -> str:
-    """Why the sandbox of the service would not start here; "" where it does."""
+def _obstacles() -> tuple[str, str]:
+    """Why system call filters, and why namespaces, cannot be had here; "" where they can."""
     from initkit.plan import filters, libc
 
     try:
         filters.library()
+        filterless = ""
     except LookupError as fault:
-        return f"System call filters: {fault}"
+        filterless = f"a system call filter {fault}"
     child = os.fork()
     if child == 0:
         status = 1
@@ -97,12 +107,23 @@ def _unfenced() -> str:
             status = 0
         finally:
             os._exit(status)
-    return "No namespaces may be made here" if os.waitpid(child, 0)[1] else ""
+    return filterless, "no namespaces may be made" if os.waitpid(child, 0)[1] else ""
+
+
+def _barred(filterless: str, viewless: str, *, temporary: bool) -> frozenset[str]:
+    """The lines of the sandbox that would keep the service from starting here, as TOML spells them."""
+    from initkit import plan
+
+    found = {"PrivateTmp"} if temporary else set()
+    found.update((*plan.FILTERED, "SystemCallErrorNumber") if filterless else ())
+    found.update((*plan.VIEW, "CapabilityBoundingSet") if viewless else ())
+    return frozenset(map(snake, found))
 
 
 def _is_temporary(words: list[str]) -> bool:
     """Whether anything of the command is where PrivateTmp= would hide it."""
-    return any(os.path.realpath(word).startswith(("/tmp/", "/var/tmp/")) for word in words)
+    paths = (path for word in words for path in (word, os.path.realpath(word)))
+    return any(path.startswith(("/tmp/", "/var/tmp/")) for path in paths)
 
 
 def _write_all(texts: dict[str, tuple[str, int]]) -> None:
@@ -141,10 +162,16 @@ def _write(path: str, data: bytes, mode: int) -> None:
 
 
 def _next_steps(name: str, written: list[str], served: bool) -> list[str]:
+    one = _instance(name)
     lines = [f"wrote {' and '.join(sorted(written, reverse=True))}", "", "next:"]
-    lines.append(f"  initkit run {name} --foreground")
+    lines.append(f"  initkit run {one} --foreground")
     if served:
         lines.append(f"  curl http://127.0.0.1:{_PORT}/")
-    lines += [f"  initkit check {name}", f"  initkit explain {name}"]
-    lines += [f"  initkit gen-unit {name} > {name}.service", f"  initkit gen-init {name} > /etc/init.d/{name}"]
+    lines += [f"  initkit check {name}", f"  initkit explain {name}", f"  initkit gen-unit {name} > {name}.service"]
+    lines.append(f"  initkit gen-init {one} > /etc/init.d/{one} && chmod +x /etc/init.d/{one}")
     return lines
+
+
+def _instance(name: str) -> str:
+    """What can be run of a service of this name: an instance where it is a template."""
+    return f"{name}1" if name.endswith("@") else name

@@ -256,3 +256,49 @@ def test_a_port_it_cannot_have_is_one_line(port: str) -> None:
     assert ran.returncode == 78
     assert ran.stderr.startswith(f"app: cannot listen on 127.0.0.1 port {port}: ")
     assert ran.stderr.count("\n") == 1
+
+
+# --- what is suggested ----------------------------------------------------------------------------------------------
+
+
+def suggested(made: subprocess.CompletedProcess[str]) -> list[str]:
+    """The commands of initkit's that are told to be next."""
+    return [line.strip() for line in made.stdout.splitlines() if line.startswith("  initkit ")]
+
+
+@pytest.mark.parametrize(("given", "name"), [("x@", "x@"), ("x.service", "x"), ("x.toml", "x"), ("x", "x")])
+def test_what_is_suggested_works(tmp_path: Path, initkit: Run, given: str, name: str) -> None:
+    made = initkit("new", given, "--", "/bin/true")
+    assert os.listdir(tmp_path) == [f"{name}.toml"]
+    commands = suggested(made)
+    assert len(commands) == 5
+    for command in commands:
+        words = command.partition(" > ")[0].split()[1:]
+        more = ["--dry-run"] if words[0] == "run" else []
+        assert initkit(*words, *more).returncode == 0, command
+    assert commands[-1].endswith(f"&& chmod +x /etc/init.d/{'x@1' if name == 'x@' else name}")
+    for line in (tmp_path / f"{name}.toml").read_text().splitlines():
+        if line.startswith("#   initkit gen"):
+            assert initkit(*line.split()[2:4]).returncode == 0, line
+
+
+def test_without_system_call_filters_all_else_binds(tmp_path: Path, initkit: Run) -> None:
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    for module in ("seccomp", "pyseccomp"):
+        (hidden / f"{module}.py").write_text('raise ImportError("hidden by the test")\n')
+    initkit("new", "app", PYTHONPATH=str(hidden))
+    text = (tmp_path / "app.toml").read_text()
+    assert 'remove the "#":\n# a system call filter needs libseccomp' in text
+    service = load(str(tmp_path / "app.toml"))
+    assert service.no_new_privileges
+    assert not any(map(service.has, ("SystemCallFilter", "RestrictNamespaces", "ProtectClock", "PrivateDevices")))
+    for line in ("protect_clock = true", 'system_call_filter = ["@system-service", "~@privileged @resources"]'):
+        assert f"\n# {line}\n" in text
+    if subprocess.run(["unshare", *(["-rm"] if os.geteuid() else ["-m"]), "true"], check=False).returncode == 0:
+        assert all(map(service.has, ("ProtectSystem", "PrivateIPC", "ProtectControlGroups", "CapabilityBoundingSet")))
+        (tmp_path / "app.toml.d").mkdir()
+        port = free_port()
+        (tmp_path / "app.toml.d/port.toml").write_text(f'environment = {{ PORT = "{port}" }}\n')
+        ran = initkit("check", "app", PYTHONPATH=str(hidden))
+        assert ran.returncode == 0, ran.stdout
