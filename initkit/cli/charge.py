@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _UNKNOWN = 4  # LSB, of a status
+_NOT_INSTALLED = 5  # LSB
 _PATIENCE = 5.0  # seconds that a manager has to answer a ping
 
 
@@ -37,6 +38,15 @@ class Charge(Record):
     def shared(self) -> bool:
         """Whether the manager has several services: see `initkit.run.aliases`."""
         return os.path.islink(self.socket)
+
+    def demand_script(self) -> None:
+        """Check that a script of the init's, where it has the service in one, can be run.
+
+        Raises:
+            InitkitError: with LSB's exit status 5, not installed.
+        """
+        if self.place.startswith("/etc/init.d/") and not os.access(self.place, os.X_OK):
+            raise InitkitError(f"{self.place}: not executable", hint=f"chmod +x {self.place}", status=_NOT_INSTALLED)
 
     def argv(self, verb: str, **values: str) -> tuple[str, ...]:
         """What the init is told; empty where it has no words for it."""
@@ -76,13 +86,19 @@ def manager(service: Service) -> Charge | None:
 
 
 def known(name: str, *, user: bool) -> Service | None:
-    """A service without settings here, by its name alone, if a manager or its own process answers for it."""
+    """A service without settings here, by its name alone, if a manager or its own process answers for it, or it has
+    left a record of itself."""
     from initkit.run import commands
 
     bare = Service(name, "", (), user=user)
     if manager(bare):
         return bare
-    return next((each for each in _kin(bare) if commands.ping(each)), None)
+    return next((each for each in _kin(bare) if commands.ping(each) or recorded(each)), None)
+
+
+def recorded(service: Service) -> bool:
+    """Whether there is a PID file of initkit's own, or a register, of a service: enough to show it and to stop it."""
+    return service.name in survey.overview(service.runtime_root)
 
 
 def socket_path(service: Service) -> str:

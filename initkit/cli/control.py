@@ -111,11 +111,27 @@ def _control(verb: str, app: str, signal: str, whom: Whom, verbose: bool) -> int
                 raise
     if whom == "logger":
         raise InitkitError(f"{charge.service.name}: no manager of initkit's that has its logger")
-    if not charge.service.path:
-        raise NoSettings(f"{app}: no settings of it are here, and no manager", hint=f"its own program can {verb} it")
     if charge.init:
         return _by_init(charge, verb, number, whom)
+    if not charge.service.path:
+        _demand_record(charge.service, verb)
     return _alone(charge.service, verb, number, whom)
+
+
+def _demand_record(service: Service, verb: str) -> None:
+    """Check that a service without settings and manager can be dealt with by what it has left, and say how.
+
+    Raises:
+        NoSettings: when not.
+    """
+    if verb not in ("stop", "kill") or not charges.recorded(service):
+        hint = (
+            f"{verb} it by the path of its settings" if charges.recorded(service) else f"its own program can {verb} it"
+        )
+        raise NoSettings(f"{service.name}: no settings of it are here, and no manager", hint=hint)
+    if verb == "stop":
+        how = "KillMode=control-group, KillSignal=SIGTERM, TimeoutStopSec=90s"  # `Service`'s defaults
+        print(f"initkit: {service.name}: no settings of it are here: stopped by the defaults, {how}", file=sys.stderr)
 
 
 def _alone(service: Service, verb: str, number: int, whom: Whom) -> int:
@@ -131,6 +147,7 @@ def _by_init(charge: Charge, verb: str, number: int, whom: Whom) -> int:
     """What the init has words for is done by them; what it has not, from what it has, or by initkit."""
     from initkit.settings.values import write_signal
 
+    charge.demand_script()
     if verb == "try-restart" and not charge.argv(verb):
         return by_words(charge.argv("restart")) if charge.ask()[0] == 0 else 0
     word = write_signal(number).removeprefix("SIG")

@@ -7,7 +7,7 @@ import sys
 from functools import partial
 
 from initkit.cli.control import by_words, find, load
-from initkit.errors import InitkitError
+from initkit.errors import InitkitError, NoSettings
 from initkit.run import logs
 from initkit.settings.command import write
 from initkit.settings.service import Stream
@@ -31,7 +31,7 @@ _JOURNAL = "/run/systemd/journal/stdout"
 def main(verb: str, argv: list[str]) -> int:
     """Show the last lines, and with -f those that follow."""
     parsed = parser(verb).parse_args(argv)
-    charge = find(load(parsed.app), verb, parsed.verbose)
+    charge = _found(parsed.app, verb, parsed.verbose)
     if parsed.reopen:
         return _reopen(charge)
     if charge.socket and (not charge.service.path or (charge.shared and charge.service.standard_output is None)):
@@ -56,6 +56,13 @@ def main(verb: str, argv: list[str]) -> int:
     return _syslog(charge.service, parsed.lines, parsed.follow)
 
 
+def _found(app: str, verb: str, verbose: bool) -> Charge:
+    charge = find(load(app), verb, verbose)
+    if not charge.service.path and not charge.socket:
+        raise NoSettings(f"{app}: no settings of it are here, which tell where its output goes")
+    return charge
+
+
 def parser(verb: str) -> ArgumentParser:
     """The command line."""
     from initkit.cli.arguments import Parser
@@ -70,8 +77,10 @@ def parser(verb: str) -> ArgumentParser:
 
 
 def _count(text: str) -> int:
-    if not text.isdigit():
-        raise ValueError(text)
+    from argparse import ArgumentTypeError
+
+    if not (text.isascii() and text.isdigit()):
+        raise ArgumentTypeError(f"expected a number of lines, found {text!r}")
     return int(text)
 
 

@@ -72,6 +72,7 @@ def _one(app: str, as_json: bool = False, watch: bool = False, verbose: bool = F
 
 
 def _by_init(charge: Charge) -> int:
+    charge.demand_script()
     if charge.init and not charge.init.stopped:
         by_words(charge.argv("status"))
     status, text = charge.ask()

@@ -134,3 +134,14 @@ def test_a_daemon_is_not_another_systems(services: Services) -> None:
     assert initkit(services, "stop", unit, **nobody).returncode == 4
     assert alive(system)
     assert initkit(services, "stop", unit).returncode == 0
+
+
+@needs_root
+def test_an_init_script_that_cannot_be_executed(services: Services, script: Path) -> None:
+    if os.path.exists("/run/systemd/system"):
+        pytest.skip("another init is in charge here")
+    unit = services.unit("ExecStart=/bin/true", name="init")
+    script.chmod(0o644)
+    for verb in ("start", "stop", "status"):
+        done = initkit(services, verb, unit)
+        assert (done.returncode, done.stderr) == (5, f"initkit: {script}: not executable (chmod +x {script})\n")

@@ -451,3 +451,32 @@ def test_usage(services: Services) -> None:
     assert "said" not in initkit(services, "stop", unit).stderr
     told = initkit(services, "stop", unit, "--verbose")
     assert told.stderr == f"initkit: {unit.stem}: nobody: initkit does it\n"
+
+
+# --- without settings -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("settings", ["", "PIDFile={folder}/own.pid", "Restart=always"])
+def test_what_a_daemon_has_left_is_enough_to_stop_it(services: Services, settings: str) -> None:
+    """From another directory, where its settings are not found."""
+    program = services.script("sleep 1000 & wait")
+    unit = services.unit(f"ExecStart={program}\n{settings.format(folder=services.folder)}")
+    name, elsewhere = unit.stem, {"cwd": "/"}
+    assert initkit(services, "start", unit).returncode == 0
+    pids = services.started()
+    shown = initkit(services, "status", name, **elsewhere)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert f"● {name}" in shown.stdout and "Main PID: " in shown.stdout and "gone" not in shown.stdout
+    managed = "Restart" in settings
+    if not managed:
+        for verb in ("start", "restart", "reload", "logs"):
+            refused = initkit(services, verb, name, **elsewhere)
+            assert (refused.returncode, refused.stderr.count("\n")) == (78, 1)
+            assert "no settings of it are here" in refused.stderr
+        assert initkit(services, "kill", name, "-s", "CONT", **elsewhere).returncode == 0
+    stopped = initkit(services, "stop", name, **elsewhere)
+    assert stopped.returncode == 0
+    assert ("stopped by the defaults, KillMode=control-group" in stopped.stderr) is not managed
+    until(lambda: not any(map(alive, pids)), "the end of all its processes")
+    gone = initkit(services, "status", name, **elsewhere)
+    assert gone.returncode == 4 and "no settings found" in gone.stderr

@@ -173,6 +173,7 @@ def test_usage(services: Services) -> None:
     ):
         wrong = initkit(services, *argv)
         assert (wrong.returncode, wrong.stderr.count("\n")) == (64, 1), argv
+        assert "_count" not in wrong.stderr
 
 
 def test_call_of_what_does_not_run(services: Services) -> None:

@@ -219,9 +219,11 @@ def test_call_of_a_class_without_a_settings_file(services: Services) -> None:
             assert (called.returncode, called.stdout, called.stderr) == (0, "42\n", "")
             assert initkit(services, "status", name, **ELSEWHERE).returncode == 0
             if not more:  # else there is a manager
-                refused = initkit(services, "stop", name, **ELSEWHERE)
+                refused = initkit(services, "reload", name, **ELSEWHERE)
                 assert (refused.returncode, refused.stderr.count("\n")) == (78, 1)
-                assert "its own program can stop it" in refused.stderr
+                assert "no settings of it are here" in refused.stderr
+                stopped = initkit(services, "stop", name, **ELSEWHERE)
+                assert (stopped.returncode, stopped.stderr.count("\n")) == (0, 1)
         finally:
             subprocess.run([*verb, "stop"], env=environment, check=True, timeout=PATIENCE)
         gone = initkit(services, "call", name, "double", "21", **ELSEWHERE)
