@@ -55,9 +55,21 @@ def main(argv: list[str]) -> int:
     except OSError as error:
         if argv[:1] == ["run"] and "--dry-run" not in argv:
             raise  # a callable's own
+        said = _told(error)
         _forget_output()
-        print(f"initkit: {_line(str(error))}", file=sys.stderr)
+        print(f"initkit: {_line(said)}", file=sys.stderr)
         return EX_IOERR
+
+
+def _told(error: OSError) -> str:
+    """What has failed, and why: without a name it is standard output, for files that verbs write are named."""
+    import errno
+
+    place = error.filename
+    if place is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+        place = "standard output"
+    why = error.strerror or str(error)
+    return why if place is None else f"{os.fsdecode(place)}: {why}"
 
 
 def _line(text: str) -> str:

@@ -40,8 +40,18 @@ def lock(service: Service) -> int:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         fcntl.flock(fd, fcntl.LOCK_EX)
     except OSError as fault:
-        raise InitkitError(f"{path}: {fault.strerror}", status=4 if isinstance(fault, PermissionError) else 1) from None
+        hint = _hint(service)
+        raise InitkitError(
+            f"{path}: {fault.strerror}", hint=hint, status=4 if isinstance(fault, PermissionError) else 1
+        ) from None
     return fd
+
+
+def _hint(service: Service) -> str:
+    """What to do where an ordinary user has no place for what runs: pam_systemd(8) makes it at a login."""
+    if not service.user or os.path.isdir(service.runtime_root):
+        return ""
+    return f"there is no {service.runtime_root}: set XDG_RUNTIME_DIR to a directory of your own"
 
 
 def take(service: Service, socket: str, say: Say) -> Register | None:

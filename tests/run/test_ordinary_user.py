@@ -74,3 +74,16 @@ def test_what_needs_privileges(place: Path, settings: str, status: int) -> None:
     assert (finished.returncode, finished.stdout) == (status, "")
     assert f"{place}/app.service:5: {settings.partition('=')[0]}" in finished.stderr
     assert "Traceback" not in finished.stderr
+
+
+def test_without_a_folder_for_what_runs(place: Path) -> None:
+    place.chmod(0o755)
+    unit = place / "app.service"
+    unit.write_text("[Service]\nExecStart=/bin/true\n")
+    environment = {"PATH": os.environ["PATH"], "HOME": str(place)}
+    argv = ["setpriv", "--reuid=54321", "--regid=nogroup", "--clear-groups", sys.executable, "-m", "initkit", "run"]
+    made = subprocess.run(
+        [*argv, str(unit), "--daemon"], env=environment, cwd=place, capture_output=True, text=True, timeout=60
+    )
+    assert (made.returncode, made.stderr.count("\n")) == (4, 1)
+    assert "there is no /run/user/54321: set XDG_RUNTIME_DIR to a directory of your own" in made.stderr
