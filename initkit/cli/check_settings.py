@@ -264,7 +264,7 @@ def _literals(service: Service) -> Iterator[Finding]:
     for entry in effective(service, "Environment"):
         for word in syntax.split(entry.value):
             yield from _percent(entry, word)
-            if "$" in word:
+            if any(not after or after[0] == "{" or envfile.is_name(after[0]) for after in word.split("$")[1:]):
                 yield about(entry, WARNING, "variables are not expanded here: the $ stays as it is", word)
 
 
