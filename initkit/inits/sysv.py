@@ -253,6 +253,15 @@ def files(service: Service, options: Options) -> Iterator[File]:
     yield from cron.files(kept, options, "sysv", commands(service)["start"])
 
 
+def _own(service: Service) -> dict[str, str]:
+    """What `[sysv]` says, by key. Lists add up, and an empty assignment resets them: systemd.syntax(7)."""
+    own: dict[str, str] = {}
+    for entry in service.tables("sysv"):
+        before = own.get(entry.key, "") if entry.key in lsb.LISTS and entry.value else ""
+        own[entry.key] = f"{before} {entry.value}".strip()
+    return own
+
+
 def _check_table(service: Service) -> None:
     check_table(service, "sysv", _OWN_TABLE)
     for entry in service.tables("sysv"):
@@ -288,7 +297,7 @@ def without_losses(
 
 def _view(service: Service, through_runner: bool, options: Options) -> dict[str, Any]:
     """What the template needs beside the service."""
-    own = {entry.key: entry.value for entry in service.tables("sysv")}
+    own = _own(service)
     supervised = through_runner and plan.needs_parent(service)
     default_file = own.get("DefaultFile", f"/etc/default/{service.name}")
     listed = [] if through_runner else [*shell.every_command(service)]

@@ -10,9 +10,10 @@ if TYPE_CHECKING:
 
     from initkit.settings.service import Service
 
-#: Keys of `[sysv]` that replace what is derived here.
-OVERRIDES = ("Provides", "RequiredStart", "RequiredStop", "ShouldStart", "ShouldStop", "DefaultStart", "DefaultStop",
-             "StartBefore", "StopAfter", "ShortDescription", "Description")  # fmt: skip
+#: Keys of `[sysv]` that replace what is derived here; of the first ones several assignments add up.
+LISTS = ("Provides", "RequiredStart", "RequiredStop", "ShouldStart", "ShouldStop", "DefaultStart", "DefaultStop",
+         "StartBefore", "StopAfter")  # fmt: skip
+OVERRIDES = (*LISTS, "ShortDescription", "Description")
 
 #: What Default-Start and Default-Stop may name.
 RUNLEVELS = ("0", "1", "2", "3", "4", "5", "6", "S")

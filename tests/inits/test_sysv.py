@@ -198,6 +198,16 @@ def test_header_by_the_table(tmp_path: Path) -> None:
     assert (found["Default-Start"], found["Short-Description"]) == ("3 5", "Other")
 
 
+def test_lists_in_the_table_add_up(tmp_path: Path) -> None:
+    (tmp_path / "app.toml").write_text(
+        'exec_start = ["/bin/app"]\n[sysv]\nshould_start = ["$named", "$time"]\ndefault_start = [2, 3]\n'
+        'required_start = ["x", "", "y"]\nshort_description = ["a", "b"]\n'
+    )
+    found = header(script(load(str(tmp_path / "app.toml"))))
+    assert (found["Should-Start"], found["Default-Start"], found["Required-Start"]) == ("$named $time", "2 3", "y")
+    assert found["Short-Description"] == "b"
+
+
 def test_unknown_key_in_the_table(tmp_path: Path) -> None:
     (tmp_path / "app.toml").write_text('exec_start = ["/bin/app"]\n[sysv]\nrequierd_start = "x"\n')
     with pytest.raises(SettingsError, match=r"app.toml:3: requierd_start .*did you mean required_start"):
