@@ -142,6 +142,9 @@ class Victim:
         """The main programs that run, without what they have forked and is not executed yet."""
         seen = self.processes()
         found = {pid for pid, each in seen.items() if str(self.place).encode() in each.words}
+        if len(found) > 1:  # looking takes a while: one may have gone before another came
+            again = self.processes()
+            found = {pid for pid in found if again.get(pid) == seen[pid]}
         return [pid for pid in found if seen[pid].parent not in found and but.get(pid) != seen[pid]]
 
     def registered(self) -> set[int]:
