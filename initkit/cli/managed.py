@@ -75,6 +75,8 @@ def meant(fault: client.RemoteError, name: str) -> InitkitError:
         return NotPermitted(f"{', '.join(told.get('processes', ()))} cannot be signalled: another user's")
     if kind == "PermissionDenied":
         return NotPermitted(f"{name}: this user may not do that")
+    if kind == "NotRunning":
+        return NotRunning(f"{name} is not running")
     return fault
 
 

@@ -79,16 +79,16 @@ class Ending(Waiting):
 
     def _take_down_end(self) -> None:
         """How the main process ended belongs to the outcome, whatever the cause of its end."""
-        if self.main not in self.exits:
-            self.outcome = self.outcome if self.outcome.result else Outcome("success")
-        elif not self.outcome.result:
+        if self.main in self.exits and not self.outcome.result:
             self.ended()
         elif self.outcome.status is None:
-            self.outcome = Outcome(self.outcome.result, self.exits[self.main], self.outcome.note)
+            found = self.outcome
+            self.outcome = Outcome(found.result or "success", self.last_status, found.note, found.command)
 
     def _blame(self, status: int, command: Command) -> None:
         if status and self.outcome.clean:
-            self.outcome = Outcome(result_of(self.service, status), status, f"{command.path} failed")
+            result = result_of(self.service, status, daemon=False)
+            self.outcome = Outcome(result, self.outcome.status, f"{command.path} failed", status)
 
     def _kill(self, how: str, number: int) -> Part[None]:
         """systemd.kill(5): the signal that `how` asks for, `number` to terminate, to those KillMode= names; SIGKILL to

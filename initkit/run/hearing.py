@@ -74,7 +74,7 @@ class Hearing:
     def begin(self) -> None:
         """A new life, of which nothing has been heard yet."""
         self.outcome, self.ready, self.control = Outcome(), False, 0
-        self.last_status: int | None = None  # of the last of a oneshot service's programs
+        self.last_status: int | None = None  # of the last main process of this life that has ended
         self.said_ready = self.said_stopping = False
         self.reloading = False  # whether it has said RELOADING=1, and not READY=1 since
         self.status_text, self.errno = "", 0
@@ -156,6 +156,8 @@ class Hearing:
             if event.number in self._mine or event.number == self.main:  # not the orphans that are only reaped
                 self._mine.discard(event.number)
                 self.exits[event.number] = event.status
+                if event.number == self.main:
+                    self.last_status = event.status
         elif event.kind == "signal":
             self._signalled(event.number)
         elif event.kind == "oom":

@@ -189,6 +189,8 @@ class Life(Starting):
                 self.outcome = Outcome()
                 yield from self._end_control()
                 status = 1
+            if self.ending:
+                break
             if status:
                 self.reload_fault = f"{service.name}: {command.path}: the reload failed"
                 break

@@ -64,7 +64,9 @@ class Logged(Life):
         if self.stopping or logger.works:
             return
         failed = bool(logger.failure) and logger.pid == 0
-        self.outcome = Outcome("exit-code", logger.status, logger.failure) if failed else Outcome("timeout")
+        self.outcome = (
+            Outcome("exit-code", note=logger.failure, command=logger.status) if failed else Outcome("timeout")
+        )
 
     def _finish(self) -> Part[None]:
         """Let the logger read to the end; one that does not come to it is ended after TimeoutStopSec=."""

@@ -27,24 +27,29 @@ _CAUSES = {
     "assert": "",
 }
 
+_ABORTS = ("signal", "core-dump")
+_ABNORMAL = (*_ABORTS, "timeout", "watchdog", "protocol", "oom-kill", "resources")
+
 #: Restart= -> the results ($SERVICE_RESULT) that it restarts after: the table in systemd.service(5).
 _RESTARTED_AFTER = {
     "no": (),
     "on-success": ("success",),
-    "on-failure": ("exit-code", "signal", "core-dump", "timeout", "watchdog", "protocol", "oom-kill"),
-    "on-abnormal": ("signal", "core-dump", "timeout", "watchdog", "protocol", "oom-kill"),
-    "on-abort": ("signal", "core-dump"),
+    "on-failure": (*_ABNORMAL, "exit-code"),
+    "on-abnormal": _ABNORMAL,
+    "on-abort": _ABORTS,
     "on-watchdog": ("watchdog",),
-    "always": ("success", "exit-code", "signal", "core-dump", "timeout", "watchdog", "protocol", "oom-kill"),
+    "always": (*_ABNORMAL, "exit-code", "success"),
 }
 
 
 class Outcome(Record):
-    """`result` in $SERVICE_RESULT's words ("" while there is none), the main process's wait status, and a remark."""
+    """`result` in $SERVICE_RESULT's words ("" while there is none), the main process's wait status, a remark, and the
+    wait status of the `command` beside the main process that has failed."""
 
     result: str = ""
     status: int | None = None
     note: str = ""
+    command: int | None = None
 
     def __bool__(self) -> bool:
         return bool(self.result)
@@ -64,7 +69,12 @@ class Outcome(Record):
         """What a runner in the foreground exits with."""
         if self.clean:
             return 0
-        return 1 if self.status is None else shell_status(self.status) or 1
+        return 1 if self._decisive is None else shell_status(self._decisive) or 1
+
+    @property
+    def _decisive(self) -> int | None:
+        """The wait status that the result comes of, if it comes of one."""
+        return self.status if self.command is None else self.command
 
     def variables(self) -> dict[str, str]:
         """$SERVICE_RESULT, $EXIT_CODE and $EXIT_STATUS: systemd.exec(5)."""
@@ -80,7 +90,7 @@ class Outcome(Record):
         return found
 
     def __str__(self) -> str:
-        said = _CAUSES.get(self.result, "" if self.status is None else ended(self.status))
+        said = _CAUSES.get(self.result, "" if self._decisive is None else ended(self._decisive))
         return ": ".join(filter(None, (self.note, said))) or self.result
 
 
@@ -96,26 +106,30 @@ def shell_status(status: int) -> int:
     return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
 
 
-def success(service: Service, status: int) -> bool:
-    """Whether a main process that ended like this ended well: SuccessExitStatus=."""
-    if os.WIFEXITED(status):
-        return os.WEXITSTATUS(status) == 0 or ("status", os.WEXITSTATUS(status)) in service.success_exit_status
-    number = os.WTERMSIG(status)
-    return (number in _CLEAN_SIGNALS and service.type != "oneshot") or ("signal", number) in service.success_exit_status
+def success(service: Service, status: int, *, daemon: bool = True) -> bool:
+    """Whether a program that ended like this ended well: SuccessExitStatus=. The signals that end a `daemon` well end
+    no command well, nor a program of Type=oneshot."""
+    if _how(status) in (("status", 0), *service.success_exit_status):
+        return True
+    return daemon and service.type != "oneshot" and os.WIFSIGNALED(status) and os.WTERMSIG(status) in _CLEAN_SIGNALS
 
 
-def result_of(service: Service, status: int) -> str:
+def _how(status: int) -> tuple[str, int]:
+    """A wait status as RestartPreventExitStatus= and its kin have it."""
+    return ("status", os.WEXITSTATUS(status)) if os.WIFEXITED(status) else ("signal", os.WTERMSIG(status))
+
+
+def result_of(service: Service, status: int, *, daemon: bool = True) -> str:
     """$SERVICE_RESULT of a program that ended like this: systemd.exec(5)."""
-    if success(service, status):
+    if success(service, status, daemon=daemon):
         return "success"
     return "exit-code" if os.WIFEXITED(status) else "core-dump" if os.WCOREDUMP(status) else "signal"
 
 
 def will_restart(service: Service, outcome: Outcome) -> bool:
-    """Whether Restart= and its exceptions want another life."""
+    """Whether Restart= and its exceptions, which judge the main process alone, want another life."""
     if outcome.status is not None:
-        exited = os.WIFEXITED(outcome.status)
-        how = ("status", os.WEXITSTATUS(outcome.status)) if exited else ("signal", os.WTERMSIG(outcome.status))
+        how = _how(outcome.status)
         if how in service.restart_prevent_exit_status:
             return False
         if how in service.restart_force_exit_status:

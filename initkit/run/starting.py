@@ -10,7 +10,7 @@ from initkit import plan
 from initkit.run import pidfile
 from initkit.run.ending import Ending
 from initkit.run.loop import INFINITY
-from initkit.run.outcome import Outcome, result_of, success
+from initkit.run.outcome import Outcome, result_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ class Starting(Ending):
                 return
         if not self.ending:
             yield from self._start_main()
+        if not self.ending:
+            self.guard()
         for command in () if self.ending else service.exec_start_post:
             if not (yield from self._succeeds(command)):
                 return
@@ -41,7 +43,6 @@ class Starting(Ending):
             return
         self.ready = True
         self.deadline = INFINITY
-        self.guard()
         self.report("ready", "")
 
     def open_sockets(self) -> None:
@@ -59,7 +60,8 @@ class Starting(Ending):
             status = yield from self.command(command, self.service.start_timeout)
             if status and not self.ending:
                 skipped = os.WIFEXITED(status) and 0 < os.WEXITSTATUS(status) < 255
-                self.outcome = Outcome("exec-condition" if skipped else result_of(self.service, status), status)
+                result = "exec-condition" if skipped else result_of(self.service, status, daemon=False)
+                self.outcome = Outcome(result, command=status)
             if self.ending:
                 return
 
@@ -72,29 +74,53 @@ class Starting(Ending):
         return conditions.outcome(self.service)
 
     def _start_main(self) -> Part[None]:
-        """The main program, until its Type= calls it started."""
+        """The main program, until its Type= calls it started. What others have said of its state before is nothing."""
         service = self.service
-        if service.type == "oneshot" and not service.callable:
-            for command in service.exec_start:
-                if not (yield from self._succeeds(command, main=True)):
-                    return
+        self.read_messages()
+        self.said_ready = self.said_stopping = self.reloading = False
+        if service.type == "oneshot":
+            yield from self._run_each()
             return
-        self.limit(service.start_timeout)
-        pid = self.start(plan.main_program(service), self._main_variables(), main=True)
+        pid = self._start_program(None if service.callable else service.exec_start[0])
         self.main, self.control = (0, pid) if service.type == "forking" else (pid, 0)
         if not (yield from self.executed(pid)):
             return
         if service.type == "forking":
             yield from self._forked(pid)
-        elif service.type == "oneshot":
-            yield from self.until(lambda: False)
-            if self.outcome.result == "success":
-                self.outcome, self.main = Outcome(), 0
         elif service.type in ("notify", "notify-reload"):
             yield from self.until(lambda: self.said_ready)
             if self.outcome.result == "success":
                 self.outcome = Outcome("protocol", self.outcome.status, "ended before it said READY=1")
         self.write_main_pid()
+
+    def _run_each(self) -> Part[None]:
+        """Type=oneshot: all programs to their ends, each the main process in its turn."""
+        for command in (None,) if self.service.callable else self.service.exec_start:
+            self.main = pid = self._start_program(command)
+            if (yield from self.executed(pid)):
+                yield from self.until(lambda: False)
+            if self.outcome.result != "success":
+                self._name_failed(command)
+                return
+            self.exits.pop(self.main)
+            self.outcome, self.main = Outcome(), 0
+            if self.ending:
+                return
+
+    def _name_failed(self, command: Command | None) -> None:
+        """It may be one of several."""
+        found = self.outcome
+        if command and found.result and not found.note:
+            note = command.path if found.status is None else f"{command.path} failed"
+            self.outcome = Outcome(found.result, found.status, note)
+
+    def _start_program(self, command: Command | None) -> int:
+        """Start one in ExecStart=, or `callable`: its pid."""
+        service = self.service
+        self.limit(service.start_timeout)
+        self.pardoned = command is not None and command.ignore_failure
+        steps = plan.program(service, command) if command else plan.main_program(service)
+        return self.start(steps, self._main_variables(), main=True)
 
     def _main_variables(self) -> dict[str, str]:
         found = {}
@@ -111,8 +137,8 @@ class Starting(Ending):
             return
         self.control = 0
         status = self.exits.pop(pid)
-        if status:
-            self.outcome = Outcome(result_of(self.service, status), status)
+        if self.result(status) != "success":
+            self.outcome = Outcome(self.result(status), command=status)
         elif self.service.pid_file:
             yield from self._named_by_pid_file()
         else:
@@ -135,10 +161,11 @@ class Starting(Ending):
         if not self.ending:
             self.outcome = Outcome("protocol", note=f"PID file {path} names no process of the service")
 
-    def _succeeds(self, command: Command, *, main: bool = False) -> Part[bool]:
-        status = yield from self.command(command, self.service.start_timeout, main=main)
-        if status and not self.ending and not (main and success(self.service, status)):
-            self.outcome = Outcome(result_of(self.service, status), status, f"{command.path} failed")
+    def _succeeds(self, command: Command) -> Part[bool]:
+        status = yield from self.command(command, self.service.start_timeout)
+        if status and not self.ending:
+            result = result_of(self.service, status, daemon=False)
+            self.outcome = Outcome(result, note=f"{command.path} failed", command=status)
         return not self.ending
 
     def watched(self) -> bool:

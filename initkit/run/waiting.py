@@ -9,7 +9,7 @@ from initkit import plan
 from initkit.run import family
 from initkit.run.hearing import Hearing
 from initkit.run.loop import INFINITY, Event
-from initkit.run.outcome import Outcome, result_of
+from initkit.run.outcome import Outcome, result_of, success
 from initkit.run.perform import StepError
 from initkit.run.quickspawn import quickspawn
 from initkit.run.spawn import blank, spawn
@@ -36,6 +36,7 @@ class Waiting(Hearing):
     user: User | None = None  # allocated for it: DynamicUser=
     joined: Joined | None = None  # another service, whose private things are its own, too
     namespaces: Mapping[str, int] = {}  # those that its programs share
+    pardoned = False  # whether a failure of the program in ExecStart= that runs does not count
 
     def lives(self) -> bool:
         """Whether the service still runs: ExitType=, and Type=forking where no process is known to be the main one."""
@@ -52,11 +53,14 @@ class Waiting(Hearing):
                 self.ended()
                 return
             self.handle((yield min(self.deadline, self.watchdog)))
-            now = time.monotonic()
-            if now >= self.watchdog:
-                self.outcome = Outcome("watchdog")
-            elif now >= self.deadline and not met():
-                self.outcome = Outcome("timeout")
+            late = self._late_for()
+            if late == "watchdog" or (late and not met()):
+                self.outcome = Outcome(late)
+
+    def _late_for(self) -> str:
+        """What has run out, as a result: "watchdog", "timeout", "" for neither."""
+        now = time.monotonic()
+        return "watchdog" if now >= self.watchdog else "timeout" if now >= self.deadline else ""
 
     def until_gone(self, gone: Callable[[], bool]) -> Part[None]:
         """Wait until processes are gone, not longer than the deadline."""
@@ -74,37 +78,42 @@ class Waiting(Hearing):
         if failure:
             while pid not in self.exits:
                 self.handle((yield INFINITY))
-            status = self.exits[pid]
-            self.outcome = Outcome(result_of(self.service, status), status, failure)
+            status, result = self.exits[pid], self.result(self.exits[pid])
+            first = pid == self.control  # of Type=forking
+            self.outcome = Outcome(result, None if first else status, failure, status if first else None)
+            if result == "success":
+                self.report("note", failure)
         return not failure
 
-    def command(self, command: Command, seconds: float, *, stoppable: bool = True, main: bool = False) -> Part[int]:
-        """Run one of the service's commands to its end, which may take so long: its wait status, 0 when its failure
-        does not count.
+    def result(self, status: int) -> str:
+        """$SERVICE_RESULT where the program in ExecStart= that runs has ended like this."""
+        return "success" if self.pardoned else result_of(self.service, status)
 
-        A command that is `stoppable` does not hold up a stop; one that goes on is left to `control`. A `main` program
-        is handed the service's descriptors.
+    def command(self, command: Command, seconds: float, *, stoppable: bool = True) -> Part[int]:
+        """Run one of the service's commands beside the main one to its end, which may take so long: its wait status
+        when it has failed and that counts, else 0.
+
+        A command that is `stoppable` does not hold up a stop, nor does any a watchdog; one that goes on is left to
+        `control`.
         """
         self.limit(seconds)
-        self.control = pid = self.start(
-            plan.program(self.service, command, main=main), self.variables(main=main), main=main
-        )
+        self.control = pid = self.start(plan.program(self.service, command, main=False), self.variables())
+        late = ""
         while not (pid in self.exits and pid in self._failures):
-            if (stoppable and self.stopping) or time.monotonic() >= self.deadline:
+            late = self._late_for()
+            if late or (stoppable and self.stopping):
                 break
-            self.handle((yield self.deadline))
+            self.handle((yield min(self.deadline, self.watchdog)))
         failure = self._failures.pop(pid, "")
         if failure:
             self.report("note", failure)
         if pid not in self.exits:
             if (not self.stopping or not stoppable) and self.outcome.clean:
-                self.outcome = Outcome("timeout", note=command.path)
+                self.outcome = Outcome(late, note=command.path if late == "timeout" else "")
             return 0
         self.control = 0
         status = self.exits.pop(pid)
-        if main:
-            self.last_status = status
-        return 0 if command.ignore_failure else status
+        return 0 if command.ignore_failure or success(self.service, status, daemon=False) else status
 
     # --- acts -----------------------------------------------------------------------------------------------------
 
@@ -219,10 +228,10 @@ class Waiting(Hearing):
         os.close(report)
         return (Event("exec", pid, to=self.kin),)
 
-    def variables(self, *, main: bool = False) -> dict[str, str]:
-        """What commands are told that are not the `main` one, or of several of those one: systemd.exec(5)."""
+    def variables(self) -> dict[str, str]:
+        """What commands beside the main one are told: systemd.exec(5)."""
         found = {}
-        if self.notify and (main or self.service.notify_access in ("exec", "all")):
+        if self.notify and self.service.notify_access in ("exec", "all"):
             found["NOTIFY_SOCKET"] = self.notify.address
         if self.main and self.main not in self.exits:
             found["MAINPID"] = str(self.main)
@@ -235,4 +244,4 @@ class Waiting(Hearing):
         """The main process is dead: take down how."""
         status = self.exits[self.main]
         starved = self.starved() and os.WIFSIGNALED(status)
-        self.outcome = Outcome("oom-kill" if starved else result_of(self.service, status), status)
+        self.outcome = Outcome("oom-kill" if starved else self.result(status), status)

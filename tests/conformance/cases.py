@@ -11,8 +11,9 @@ The settings are those of [Service] until another section begins. `$` begins a l
 /bin/sh as the service's only ExecStart= unless the settings have their own. What follows is what it has to print; a
 line `...` stands for lines that are not known beforehand: the same on every machine all the same. `status: 201` and
 `signal: SYS` tell of another end than exit status 0, `skipped` of a condition that does not hold, `refused` of an
-assertion; `initkit: 230` is where initkit differs on purpose, and a comment says why. A line `! command` before the
-settings is done first, by sh in the machine. Lines that begin with `#` are comments.
+assertion; `initkit: 230` is where initkit's end differs on purpose, and a comment says why; what it prints does not,
+unless it refuses to run the unit. A line `! command` before the settings is done first, by sh in the machine. Lines
+that begin with `#` are comments.
 """
 
 from __future__ import annotations

@@ -161,6 +161,7 @@ def test_steps(services: Services) -> None:
     until(lambda: len(lines(log)) == 5)
     assert time.monotonic() - begun > 0.5
     managed.call("Restart")
+    until(lambda: len(lines(log)) == 6)  # the program tells after it has been started
     log.write_text("")
     managed.call("Kill", signal="SIGKILL", whom="main")
     until(lambda: len(lines(log)) == 5)

@@ -276,11 +276,10 @@ def test_strangers_may_not_notify(services: Services) -> None:
 
 
 def test_commands_may_notify(services: Services) -> None:
-    program = services.python("notify('READY=1')")
-    unit = services.unit(
-        f"Type=notify\nNotifyAccess=exec\nExecStart=/bin/sleep 1000\nExecStartPre={program}\nTimeoutStartSec=5"
-    )
-    assert services.daemon(unit).returncode == 0
+    program = services.python("notify('STATUS=warm')")
+    managed = Managed(services, f"NotifyAccess=exec\nExecStart=/bin/sleep 1000\nExecStartPost={program}")
+    assert managed.wait_for("active")["statusText"] == "warm"
+    managed.end()
 
 
 def test_main_pid(services: Services) -> None:

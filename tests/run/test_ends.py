@@ -1,0 +1,264 @@
+"""What the ends of a service's programs mean: systemd.service(5), by which program it was that ended."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from initkit.run.outcome import Outcome, will_restart
+from initkit.settings.service import Entry, Service
+
+from .clients import Managed
+from .harness import Services, finish, lines, until
+
+TELLS = "ExecStopPost=/bin/sh -c 'echo $SERVICE_RESULT $EXIT_CODE $EXIT_STATUS >> {}'\n"
+
+
+def twice(services: Services, end: str) -> tuple[str, Path]:
+    """A command that ends like this, and well when it is run again; and what tells of it."""
+    log = services.out / "log"
+    return services.script(f"echo run >> {log}\n[ $(wc -l < {log}) -gt 1 ] || {end}"), log
+
+
+# --- commands beside the main program ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["TERM", "INT", "HUP", "PIPE"])
+@pytest.mark.parametrize("setting", ["ExecCondition", "ExecStartPre", "ExecStartPost"])
+def test_a_command_that_is_killed(services: Services, setting: str, name: str) -> None:
+    """The signals that end a daemon well end no command well."""
+    command, log = twice(services, f"kill -{name} $$")
+    post = TELLS.format(services.out / "told")
+    unit = services.unit(
+        f"ExecStart=/bin/sleep 1000\n{setting}={command}\n{post}Restart=on-failure\nRestartSec=1ms\nIgnoreSIGPIPE=no"
+    )
+    running = services.foreground(unit)
+    services.active(unit)
+    assert lines(log) == ["run", "run"]
+    of_main = " killed TERM" if setting == "ExecStartPost" else " "
+    assert [line.rstrip() for line in lines(services.out / "told")] == [f"signal{of_main}".rstrip()]
+    assert finish(running)[0] == 0
+
+
+def test_a_stop_command_that_is_killed(services: Services) -> None:
+    unit = services.unit(
+        f"ExecStart=/bin/sleep 1000\nExecStop=/bin/sh -c 'kill -TERM $$$$'\n{TELLS.format(services.out / 'told')}"
+    )
+    running = services.foreground(unit)
+    services.active(unit)
+    status, _, err = finish(running)
+    assert status == 128 + signal.SIGTERM
+    assert "/bin/sh failed: killed by SIGTERM" in err
+    assert lines(services.out / "told") == ["signal killed TERM"]
+
+
+@pytest.mark.parametrize("end", ["exit 7", "kill -USR1 $$"])
+@pytest.mark.parametrize("setting", ["ExecCondition", "ExecStartPre", "ExecStartPost"])
+def test_a_command_whose_end_counts_as_success(services: Services, setting: str, end: str) -> None:
+    command, log = twice(services, end)
+    unit = services.unit(f"ExecStart=/bin/sleep 1000\n{setting}={command}\nSuccessExitStatus=7 SIGUSR1")
+    running = services.foreground(unit)
+    services.active(unit)
+    assert lines(log) == ["run"]
+    assert finish(running)[0] == 0
+
+
+def test_a_condition_that_is_killed_is_no_skip(services: Services) -> None:
+    unit = services.unit("ExecStart=/bin/sleep 1000\nExecCondition=/bin/sh -c 'kill -TERM $$$$'")
+    finished = services.run(unit, "--foreground")
+    assert finished.returncode == 128 + signal.SIGTERM
+    assert "skipped" not in finished.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "again"),
+    [
+        ("Restart=on-failure\nRestartPreventExitStatus=7", True),
+        ("Restart=no\nRestartForceExitStatus=7", False),
+    ],
+)
+def test_exit_status_lists_judge_the_main_program(services: Services, settings: str, again: bool) -> None:
+    command, log = twice(services, "exit 7")
+    unit = services.unit(f"ExecStart=/bin/sleep 1000\nExecStartPre={command}\n{settings}\nRestartSec=1ms")
+    running = services.foreground(unit)
+    if again:
+        services.active(unit)
+        finish(running)
+        assert lines(log) == ["run", "run"]
+    else:
+        assert running.wait(20) == 7
+        assert lines(log) == ["run"]
+
+
+@pytest.mark.parametrize("kind", ["simple", "oneshot", "forking"])
+def test_a_failure_of_the_program_that_does_not_count(services: Services, kind: str) -> None:
+    after = "exec /bin/true"
+    program = services.script("(sleep 0.1 &)\nexit 3" if kind == "forking" else "exit 3")
+    unit = services.unit(
+        f"Type={kind}\nExecStart=-{program}\n{TELLS.format(services.out / 'told')}Restart=on-failure\n"
+        f"ExecStop={services.script(after)}"
+    )
+    assert services.run(unit, "--foreground").returncode == 0
+    assert lines(services.out / "told")[0].startswith("success")
+
+
+@pytest.mark.parametrize("kind", ["simple", "oneshot"])
+def test_a_program_that_is_not_there_and_does_not_count(services: Services, kind: str) -> None:
+    unit = services.unit(f"Type={kind}\nExecStart=-/nowhere/program\nRestart=on-failure")
+    finished = services.run(unit, "--foreground")
+    assert finished.returncode == 0
+    assert "/nowhere/program" in finished.stderr
+
+
+# --- Type=oneshot -----------------------------------------------------------------------------------------------------
+
+
+def test_a_oneshot_program_is_the_main_process(services: Services) -> None:
+    """Each in its turn: NotifyAccess=main, `mainPid`, and more time for a long one."""
+    gate = services.out / "gate"
+    programs = [
+        services.python(
+            f"notify('STATUS=program {n}', 'EXTEND_TIMEOUT_USEC=60000000')\n"
+            f"while not os.path.exists('{gate}{n}'):\n    time.sleep(0.01)"
+        )
+        for n in (1, 2)
+    ]
+    starts = "".join(f"ExecStart={each}\n" for each in programs)
+    managed = Managed(services, f"Type=oneshot\nNotifyAccess=main\nTimeoutStartSec=6\n{starts}RemainAfterExit=yes")
+    begun, pids = time.monotonic(), []
+    for n in (1, 2):
+        until(lambda: managed.status()["statusText"] == f"program {n}")  # noqa: B023
+        status = managed.status()
+        assert status["state"] == "activating"
+        pids.append(status["mainPid"])
+        assert programs[n - 1].encode() in Path(f"/proc/{pids[-1]}/cmdline").read_bytes()
+        if n == 1:
+            until(lambda: time.monotonic() - begun > 6.5)  # longer than it may take without a word
+        Path(f"{gate}{n}").touch()
+    status = managed.wait_for("active")
+    assert status["mainPid"] is None
+    assert len(set(pids)) == 2
+    managed.end()
+
+
+def test_a_oneshot_program_is_signalled_as_the_main_one(services: Services) -> None:
+    said = services.out / "said"
+    program = services.script(
+        f"trap 'echo heard >> {said}; exit 0' USR1\necho up >> {said}\nwhile :; do sleep 0.02; done"
+    )
+    managed = Managed(services, f"Type=oneshot\nExecStart={program}\nRemainAfterExit=yes")
+    until(lambda: lines(said) == ["up"])
+    assert kill(managed, "USR1").returncode == 0
+    until(lambda: lines(said) == ["up", "heard"])
+    managed.wait_for("active")
+    managed.end()
+
+
+def test_a_oneshot_that_is_stopped_while_it_runs(services: Services) -> None:
+    """What comes next is not begun; and the signal is no success of a program that was to come to its end."""
+    told, log = services.out / "told", services.out / "log"
+    first = services.script(f"echo first >> {log}\nexec sleep 1000")
+    unit = services.unit(
+        f"Type=oneshot\nExecStart={first}\nExecStart=/bin/sh -c 'echo second >> {log}'\n{TELLS.format(told)}"
+    )
+    running = services.foreground(unit)
+    until(lambda: lines(log))
+    assert finish(running)[0] == 128 + signal.SIGTERM
+    assert lines(log) == ["first"]
+    assert lines(told) == ["signal killed TERM"]
+
+
+def kill(managed: Managed, name: str) -> subprocess.CompletedProcess[str]:
+    """`initkit kill --whom main`."""
+    words = [sys.executable, "-m", "initkit", "kill", "--whom", "main", "-s", name, str(managed.unit)]
+    return subprocess.run(words, env=managed.services.environment(), capture_output=True, text=True, check=False)
+
+
+def test_a_signal_while_there_is_no_main_process(services: Services) -> None:
+    up = services.out / "up"
+    managed = Managed(
+        services, f"ExecStartPre={services.script(f'echo up >> {up}; exec sleep 1000')}\nExecStart=/bin/true"
+    )
+    until(lambda: lines(up))
+    done = kill(managed, "USR1")
+    assert (done.returncode, done.stderr) == (7, f"initkit: {managed.name} is not running\n")
+    managed.end()
+
+
+# --- READY=1, WATCHDOG=1 ----------------------------------------------------------------------------------------------
+
+
+def test_ready_before_the_program_is_started(services: Services) -> None:
+    gate = services.out / "gate"
+    before = services.python("notify('READY=1')\nnotify('READY=1')\nnotify('STOPPING=1')")
+    program = services.python(
+        f"notify('STATUS=loading')\nwhile not os.path.exists('{gate}'):\n    time.sleep(0.01)\n"
+        "notify('READY=1')\ntime.sleep(1000)"
+    )
+    managed = Managed(services, f"Type=notify\nNotifyAccess=all\nExecStartPre={before}\nExecStart={program}")
+    until(lambda: managed.status()["statusText"] == "loading")
+    assert managed.status()["state"] == "activating"
+    gate.touch()
+    managed.wait_for("active")
+    assert managed.end()[0] == 0
+
+
+def test_no_sign_of_life_during_a_reload(services: Services) -> None:
+    log = services.out / "log"
+    program = services.python(
+        f"notify('READY=1')\nwhile not os.path.exists({str(log)!r}):\n    notify('WATCHDOG=1')\n    time.sleep(0.02)\n"
+        "time.sleep(1000)"
+    )
+    managed = Managed(
+        services,
+        f"Type=notify\nExecStart={program}\nWatchdogSec=2\n"
+        f"ExecReload=/bin/sh -c 'echo reload >> {log}; sleep 1000'\n"
+        f"ExecReload=/bin/sh -c 'echo next >> {log}'\n{TELLS.format(log)}",
+    )
+    managed.wait_for("active")
+    managed.process.send_signal(signal.SIGHUP)
+    _, err = managed.process.communicate(timeout=20)
+    assert "gave no sign of life in time" in err
+    assert lines(log) == ["reload", "watchdog killed ABRT"]
+    assert not services.started()
+
+
+def test_no_sign_of_life_during_a_command_after(services: Services) -> None:
+    log = services.out / "log"
+    unit = services.unit(
+        f"ExecStart=/bin/sleep 1000\nWatchdogSec=200ms\nExecStartPost=/bin/sleep 1000\n{TELLS.format(log)}"
+    )
+    assert services.run(unit, "--foreground").returncode == 128 + signal.SIGABRT
+    assert lines(log) == ["watchdog killed ABRT"]
+
+
+# --- Restart= ---------------------------------------------------------------------------------------------------------
+
+#: $SERVICE_RESULT -> the values of Restart= that want another life after it, as systemd 257 has it.
+RESTARTS = {
+    "success": {"always", "on-success"},
+    "exit-code": {"always", "on-failure"},
+    "signal": {"always", "on-failure", "on-abnormal", "on-abort"},
+    "core-dump": {"always", "on-failure", "on-abnormal", "on-abort"},
+    "timeout": {"always", "on-failure", "on-abnormal"},
+    "watchdog": {"always", "on-failure", "on-abnormal", "on-watchdog"},
+    "protocol": {"always", "on-failure", "on-abnormal"},
+    "resources": {"always", "on-failure", "on-abnormal"},
+    "oom-kill": {"always", "on-failure", "on-abnormal"},
+    "exec-condition": set(),
+    "condition": set(),
+    "assert": set(),
+}
+VALUES = ("no", "always", "on-success", "on-failure", "on-abnormal", "on-abort", "on-watchdog")
+
+
+@pytest.mark.parametrize("restart", VALUES)
+@pytest.mark.parametrize("result", RESTARTS)
+def test_results_and_restarts(result: str, restart: str) -> None:
+    service = Service("a", "/a.service", (Entry("Service", "Restart", restart),))
+    assert will_restart(service, Outcome(result)) == (restart in RESTARTS[result])
