@@ -21,6 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from initkit.run.family import Told
     from initkit.run.identity import Stat
     from initkit.run.loop import Event, Loop
     from initkit.settings.service import Service
@@ -218,19 +219,14 @@ class Group:
             return False
         return True
 
-    def signal_all(self, numbers: tuple[int, ...], spared: tuple[str, ...]) -> list[Stat]:
-        """Signal each of them once, also those that are forked meanwhile; returns those that are another user's."""
-        done: set[tuple[int, int]] = set()
-        refused = []
-        for _ in range(_ROUNDS):
-            found = [each for each in self.members() if (each.pid, each.start) not in done]
-            for each in found:
-                if each.pid != os.getpid() and not family.is_spared(each, spared) and not family.reaches(each, numbers):
-                    refused.append(each)
-                done.add((each.pid, each.start))
-            if not found:
-                break
-        return refused
+    def signal_all(self, numbers: tuple[int, ...], spared: tuple[str, ...], told: Told) -> list[Stat]:
+        """Signal each of them that has not been `told` once, also those that are forked meanwhile; returns those that
+        are another user's."""
+
+        def others() -> list[Stat]:
+            return [each for each in self.members() if each.pid != os.getpid()]
+
+        return family.signal_each(others(), others, numbers, spared, _ROUNDS, told)
 
     def freeze(self, *, still: bool) -> None:
         """Let nobody in it run, or everybody again. The kernel kills the frozen, too."""

@@ -14,6 +14,7 @@ from initkit.run.waiting import Waiting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from initkit.run.family import Told
     from initkit.run.identity import Stat
     from initkit.run.waiting import Part
     from initkit.settings.command import Command
@@ -116,12 +117,13 @@ class Ending(Waiting):
             yield from self.until_gone(gone)
         return gone()
 
-    def _send(self, numbers: tuple[int, ...], *, first: bool) -> list[Stat]:
-        """Signal those whom KillMode= names, `first` or in the end; returns those that it cannot reach."""
+    def _send(self, numbers: tuple[int, ...], *, first: bool, told: Told | None = None) -> list[Stat]:
+        """Signal those whom KillMode= names, `first` or in the end, but those that have been `told`; returns those that
+        it cannot reach."""
         mode = self.service.kill_mode
         if mode == "process" or (mode == "mixed" and first):
             return self.signal_main(numbers)
-        return self.family.signal_all(numbers, log.reader_of(self.service))
+        return self.family.signal_all(numbers, log.reader_of(self.service), told)
 
     def _tell_refused(self, refused: list[Stat]) -> None:
         if refused:
@@ -137,17 +139,29 @@ class Ending(Waiting):
         return _ABORT if aborts else _KILL
 
     def _kill_rest(self) -> Part[None]:
-        """FinalKillSignal=, again and again: what was forked while it was being sent hears it, too."""
+        """FinalKillSignal=, to each once: what was forked while it was being sent hears it, too."""
         service = self.service
         final = (service.final_kill_signal,)
+        told: Told = set()
+        refused: list[Stat] = []
         self.limit(service.stop_timeout)
         while not self._gone() and time.monotonic() < self.deadline:
-            refused = self._send(final, first=False)
-            if refused and len(refused) == len(self.family.members()):
-                self._tell_refused(refused)
+            refused += self._send(final, first=False, told=told)
+            beyond = [(each.pid, each.start) for each in refused]
+            left = self.family.members() if beyond else []
+            if left and all((each.pid, each.start) in beyond for each in left):
+                self._tell_refused(left)
                 return  # who is left is none of ours to end
             if not self._gone():
-                self.handle((yield self.deadline))
+                yield from self._take_in()
+
+    def _take_in(self) -> Part[None]:
+        """Wait for something to happen, and take in all that happens with it: many die at once, and it takes long to
+        look for those that are left."""
+        event = yield self.deadline
+        while event is not None:
+            self.handle(event)
+            event = yield 0.0  # None comes when there is nothing more
 
     def _gone(self) -> bool:
         return self._main_gone() if self.service.kill_mode == "process" else self.family.childless()

@@ -14,10 +14,15 @@ if TYPE_CHECKING:
 
     from initkit.run.identity import Stat
 
+    #: Processes that have heard a signal already, by pid and start time.
+    Told = set[tuple[int, int]]
+
     class Family(Protocol):
         """The processes of one service: this module where all descendants are its own, else `initkit.run.kin.Kin`."""
 
-        def signal_all(self, numbers: Iterable[int], spared: tuple[str, ...] = ()) -> list[Stat]: ...
+        def signal_all(
+            self, numbers: Iterable[int], spared: tuple[str, ...] = (), told: Told | None = None
+        ) -> list[Stat]: ...
         def includes(self, pid: int) -> bool: ...
         def children(self) -> list[Stat]: ...
         def childless(self) -> bool: ...
@@ -29,15 +34,16 @@ if TYPE_CHECKING:
 _ROUNDS = 100  # of signals, before the dead are to be reaped
 
 
-def signal_all(numbers: Iterable[int], spared: tuple[str, ...] = ()) -> list[Stat]:
+def signal_all(numbers: Iterable[int], spared: tuple[str, ...] = (), told: Told | None = None) -> list[Stat]:
     """Signal every descendant of this process once; also those that they fork meanwhile, if they can be caught.
 
-    Processes whose command line is `spared` hear nothing. Returns those that are another user's and cannot be told.
+    Processes whose command line is `spared` hear nothing, nor do those that have been `told`, to whom these are added.
+    Returns those that are another user's and cannot be told.
     """
     numbers, own = tuple(numbers), os.getpid()
     if seen():
         # Who forks fast is caught by nothing slower than a look at children alone.
-        return signal_each(identity.descendants(own), lambda: below(identity.children(own)), numbers, spared)
+        return signal_each(identity.descendants(own), lambda: below(identity.children(own)), numbers, spared, told=told)
     if own == 1:
         _signal_everything(numbers)
     return []
@@ -49,14 +55,15 @@ def signal_each(
     numbers: tuple[int, ...],
     spared: tuple[str, ...] = (),
     rounds: int = _ROUNDS,
+    told: Told | None = None,
 ) -> list[Stat]:
     """Signal what is `found`, each once, and whatever a `look` finds then, until that is nothing new.
 
-    Processes whose command line is `spared` hear nothing. Who forks for ever is given up after so many rounds. Returns
-    those that are another user's and cannot be told.
+    Processes whose command line is `spared` hear nothing, nor do those that have been `told`. Who forks for ever is
+    given up after so many rounds. Returns those that are another user's and cannot be told.
     """
     refused: list[Stat] = []
-    done: set[tuple[int, int]] = set()
+    done: Told = set() if told is None else told
     for _ in range(rounds):
         fresh = [each for each in found if (each.pid, each.start) not in done]
         if not fresh:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from initkit.run.cgroup import Group
-    from initkit.run.family import Family
+    from initkit.run.family import Family, Told
     from initkit.run.identity import Stat
     from initkit.run.loop import Event, Loop
 
@@ -24,21 +24,23 @@ class Grouped:
         self.base, self.group = base, group
         self._loop, self._told = loop, told
 
-    def signal_all(self, numbers: Iterable[int], spared: tuple[str, ...] = ()) -> list[Stat]:
-        """Signal all of them once; nobody escapes a SIGKILL, however fast he forks."""
-        numbers = tuple(numbers)
+    def signal_all(self, numbers: Iterable[int], spared: tuple[str, ...] = (), told: Told | None = None) -> list[Stat]:
+        """Signal all of them once, but those that have been `told`; nobody escapes a SIGKILL, however fast he forks."""
+        numbers, told = tuple(numbers), set() if told is None else told
         if numbers != (_signal.SIGKILL,):
-            return [*self.group.signal_all(numbers, spared), *self._signal_others(numbers, spared)]
+            return [*self.group.signal_all(numbers, spared, told), *self._signal_others(numbers, spared, told)]
         refused: list[Stat] = []
         if spared or not self.group.kill():
             self.group.freeze(still=True)
-            refused = self.group.signal_all(numbers, spared)
+            refused = self.group.signal_all(numbers, spared, told)
             self.group.freeze(still=False)
-        return [*refused, *self._signal_others(numbers, spared)]
+        return [*refused, *self._signal_others(numbers, spared, told)]
 
-    def _signal_others(self, numbers: tuple[int, ...], spared: tuple[str, ...]) -> list[Stat]:
+    def _signal_others(self, numbers: tuple[int, ...], spared: tuple[str, ...], told: Told) -> list[Stat]:
         """Those that have been moved elsewhere: by themselves, or by a session of PAM's."""
-        others = [each for each in self.base.quickly() if not self.group.has(each.pid)]
+        fresh = [each for each in self.base.quickly() if (each.pid, each.start) not in told]
+        others = [each for each in fresh if not self.group.has(each.pid)]
+        told.update((each.pid, each.start) for each in others)
         return [each for each in others if not family.is_spared(each, spared) and not family.reaches(each, numbers)]
 
     def includes(self, pid: int) -> bool:

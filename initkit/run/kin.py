@@ -16,6 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from initkit.run.family import Told
     from initkit.run.identity import Stat
 
 
@@ -139,12 +140,13 @@ class Kin:
             at = pid if found is None else found.parent  # one that has gone has left its child to another
         return False
 
-    def signal_all(self, numbers: Iterable[int], spared: tuple[str, ...] = ()) -> list[Stat]:
+    def signal_all(self, numbers: Iterable[int], spared: tuple[str, ...] = (), told: Told | None = None) -> list[Stat]:
         """Signal every process of the service once, also those that they fork meanwhile, if they can be caught.
 
-        Processes whose command line is `spared` hear nothing. Returns those that are another user's.
+        Processes whose command line is `spared` hear nothing, nor do those that have been `told`. Returns those that
+        are another user's.
         """
-        return family.signal_each(self.members(), self.members, tuple(numbers), spared)
+        return family.signal_each(self.members(), self.members, tuple(numbers), spared, told=told)
 
     def names(self) -> str:
         """Its processes by name and pid, for people."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from initkit.run import identity
 from initkit.run.outcome import Outcome, will_restart
 from initkit.settings.service import Entry, Service
 
@@ -235,6 +237,68 @@ def test_no_sign_of_life_during_a_command_after(services: Services) -> None:
     )
     assert services.run(unit, "--foreground").returncode == 128 + signal.SIGABRT
     assert lines(log) == ["watchdog killed ABRT"]
+
+
+# --- many processes ---------------------------------------------------------------------------------------------------
+
+_MANY = 500
+
+
+@pytest.mark.parametrize("mode", ["mixed", "control-group"])
+def test_the_end_of_many_processes(services: Services, mode: str) -> None:
+    """It takes a manager a few looks at its processes, and not one for each that dies."""
+    up = services.out / "up"
+    program = services.script(
+        f"trap '' TERM\nfor n in $(seq {_MANY}); do sleep 1000 & done\ntrap - TERM\necho >> {up}\nwait"
+    )
+    unit = services.unit(f"ExecStart={program}\nRestart=on-failure\nKillMode={mode}\nTimeoutStopSec=20")
+    if mode == "control-group":
+        unit.write_text(unit.read_text().replace("TimeoutStopSec=20", "TimeoutStopSec=2"))
+    running = services.foreground(unit)
+    until(up.exists)
+    services.active(unit)
+    look = time.process_time()
+    assert sum(1 for _ in identity.descendants(running.pid)) > _MANY
+    look = time.process_time() - look
+    before = cpu(running.pid)
+    running.send_signal(signal.SIGTERM)
+    os.waitid(os.P_PID, running.pid, os.WEXITED | os.WNOWAIT)
+    assert cpu(running.pid) - before < 60 * look + 0.5
+    running.communicate(timeout=20)
+    assert not services.started()
+
+
+def cpu(pid: int) -> float:
+    """The seconds that a process itself has computed for."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_each_hears_the_final_signal_once(services: Services) -> None:
+    """Also where one dies after the other."""
+    said = services.out / "said"
+    program = services.python(
+        "import _signal\n"
+        "pids = []\n"
+        "for n in range(6):\n"
+        "    pid = os.fork()\n"
+        "    if pid == 0:\n"
+        "        def heard(*about):\n"
+        f"            os.write(os.open({str(said)!r}, os.O_WRONLY | os.O_CREAT | os.O_APPEND), b'heard %d\\n' % n)\n"
+        "        _signal.signal(_signal.SIGUSR1, heard)\n"
+        f"        os.write(os.open({str(said)!r}, os.O_WRONLY | os.O_CREAT | os.O_APPEND), b'up\\n')\n"
+        "        _signal.pause()\n"
+        "        time.sleep(0.15 * n)\n"
+        "        os._exit(0)\n"
+        "_signal.pause()"
+    )
+    unit = services.unit(f"ExecStart={program}\nRestart=on-failure\nKillMode=mixed\nFinalKillSignal=SIGUSR1")
+    running = services.foreground(unit)
+    until(lambda: lines(said) == ["up"] * 6)
+    services.active(unit)
+    assert finish(running)[0] == 0
+    assert sorted(lines(said)[6:]) == [f"heard {n}" for n in range(6)]
+    assert not services.started()
 
 
 # --- Restart= ---------------------------------------------------------------------------------------------------------
