@@ -204,6 +204,7 @@ def test_a_flood_neither_blocks_nor_fills_the_manager(services: Services) -> Non
     for _ in range(20):
         assert service.status()["state"] == "active"
     until(lambda: service.kept() >= 5, "the store is full")
+    until(lambda: service.status()["statusText"] == "x", "all three have been heard")
     assert len(list(Path(f"/proc/{service.process.pid}/fd").iterdir())) < 300
     service.call("Stop")
     _, errors = service.process.communicate(timeout=20)
