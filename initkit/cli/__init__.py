@@ -45,20 +45,28 @@ def main(argv: list[str]) -> int:
             sys.stdout.flush()
         return status
     except InitkitError as error:
-        print(f"initkit: {_line(str(error))}", file=sys.stderr)
+        _complain(str(error))
         return error.status
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        _forget_output()
+        _forget(1)
         return 141
     except OSError as error:
         if argv[:1] == ["run"] and "--dry-run" not in argv:
             raise  # a callable's own
-        said = _told(error)
-        _forget_output()
-        print(f"initkit: {_line(said)}", file=sys.stderr)
+        _complain(_told(error))
+        _forget(1)
         return EX_IOERR
+
+
+def _complain(text: str) -> None:
+    """On standard error; whether or not anybody has it, the exit status tells as well."""
+    try:
+        if sys.stderr is not None:  # print() would take standard output for it
+            print(f"initkit: {_line(text)}", file=sys.stderr, flush=True)
+    except OSError:
+        _forget(2)
 
 
 def _told(error: OSError) -> str:
@@ -77,9 +85,9 @@ def _line(text: str) -> str:
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
-def _forget_output() -> None:
+def _forget(fd: int) -> None:
     """Nobody reads it; else Python complains once more at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), fd)
 
 
 def _dispatch(argv: list[str]) -> int:

@@ -7,6 +7,7 @@ import sys
 
 from initkit.cli import charge as charges
 from initkit.errors import InitkitError, NoSettings
+from initkit.run.descriptors import open_standard_streams
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class NoWayToReload(InitkitError):  # noqa: N818
 
 def main(verb: str, argv: list[str]) -> int:
     """Do it; returns LSB's exit status, or that of the init's program."""
+    open_standard_streams()
     if len(argv) == 1 and not argv[0].startswith("-"):
         return _control(verb, argv[0], "SIGTERM", "all", False)
     parsed = parser(verb).parse_args(argv)

@@ -45,7 +45,8 @@ class _Line:
         self.rest = b""
 
     def follow(self, action: Action, teller: Action | None) -> int:
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         child = self._fork(action, self.say)
         helper = self._fork(teller, os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)) if teller else 0
         before = _signal.signal(_signal.SIGINT, _signal.SIG_IGN)  # Ctrl-C is the child's to obey

@@ -60,13 +60,13 @@ def _dispatch(daemon: Daemon, argv: list[str]) -> int:
 
 
 def _run(daemon: Daemon, control: Control, mode: str) -> int:
-    from initkit.run import detect, launch
+    from initkit.run import descriptors, detect, launch
 
     serving.daemon = daemon
     control.prepare()
     if mode == launch.FOREGROUND and "NOTIFY_SOCKET" in os.environ:
         # Whoever listens there looks after the service by these very settings: one such parent is enough.
-        launch.open_standard_streams()
+        descriptors.open_standard_streams()
         launch.become(daemon.service, detect.Surroundings(detect.SUPERVISOR, "NOTIFY_SOCKET is set"))
     return launch.run(daemon.service, mode)
 

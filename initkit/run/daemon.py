@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import select
-import sys
 
 from initkit import plan
 from initkit.errors import AlreadyRunning, InitkitError
 from initkit.plan.step import LAUNCHER, Process
 from initkit.run import claim, pidfile, register
+from initkit.run.descriptors import open_standard_streams
 from initkit.run.launcher import Launcher
 from initkit.run.perform import StepError, perform
+from initkit.run.tell import tell
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def start(service: Service) -> int:
     Raises:
         InitkitError: when it cannot even be tried.
     """
+    open_standard_streams()
     paths = list(dict.fromkeys((_record(service), plan.daemon_pid_path(service), service.pid_path)))
     trusted = pidfile.trusted_uids(service)
     believed = [path for path in paths if _is_believed(path, service, trusted)]
@@ -38,9 +39,9 @@ def start(service: Service) -> int:
             # It may have gone while it was asked; what a killed manager has left is no reason not to start.
             if found and pidfile.running(path, service) and not os.path.exists(register.path_of(service)):
                 raise AlreadyRunning(service.name, found.pid)
-        claim.clear(service, lambda text: print(f"initkit: {text}", file=sys.stderr))
+        claim.clear(service, tell)
     except AlreadyRunning as fault:
-        print(f"initkit: {fault}", file=sys.stderr)
+        tell(str(fault))
         return 0
     return _Start(service, lock).run()
 
@@ -80,6 +81,7 @@ class _Start:
     def __init__(self, service: Service, lock: int) -> None:
         self.service, self.lock = service, lock
         self.reports, self.told = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(self.told, False)
         self.output, self.early = os.pipe2(os.O_CLOEXEC)  # output that the settings send nowhere
         self.pid_files = tuple(dict.fromkeys((_record(service), plan.daemon_pid_path(service))))
         path = register.path_of(service)
@@ -136,7 +138,7 @@ class _Start:
         try:
             os.write(self.told, line.replace("\n", " ").encode("utf-8", "replace") + b"\n")
         except OSError:
-            pass  # the launcher has gone: nobody is there to be told
+            pass  # the launcher has gone, or does not read: nobody is there to be told
 
     def _end(self, fault: BaseException) -> NoReturn:
         """The daemon ends without an exec: a step failed, or a callable is done."""
@@ -180,10 +182,5 @@ class _Start:
         """To the launcher while it is there; what people should know goes to the service's log as well."""
         self._tell(f"{word} {text}".rstrip())
         line = text.partition(" ")[2] if word in ("failed", "restarting") else text
-        room = select.poll()
-        room.register(self.early, select.POLLOUT)
-        if line and room.poll(0):  # never held up by whoever reads the log
-            try:
-                os.write(self.early, f"initkit: {line}\n".encode("utf-8", "replace")[-select.PIPE_BUF :])
-            except OSError:
-                pass
+        if line:
+            tell(line, self.early)

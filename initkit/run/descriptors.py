@@ -1,6 +1,10 @@
-"""Room for descriptors: a manager of many services takes more than RLIMIT_NOFILE leaves it, its programs do not."""
+"""Descriptors: the standard ones, and room for others. A manager of many services takes more than RLIMIT_NOFILE leaves
+it, its programs do not."""
 
 from __future__ import annotations
+
+import os
+import sys
 
 from initkit.errors import InitkitError
 
@@ -24,3 +28,14 @@ def make_room(count: int) -> None:
         raise InitkitError(f"needs {count} file descriptors, and the hard limit is {hard}", hint="see ulimit -Hn")
     resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
     of_programs = of_programs or (soft, hard)
+
+
+def open_standard_streams() -> None:
+    """Some callers close them: then the first files that are opened would take their places."""
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
+    if sys.stderr is None:  # else print() takes standard output instead
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115 - as long as the process lives

@@ -49,7 +49,7 @@ class Start:
         from initkit.plan import kernel
         from initkit.plan.daemonize import INTERRUPTS
         from initkit.plan.step import LAUNCHER, Process
-        from initkit.run.launch import open_standard_streams
+        from initkit.run.descriptors import open_standard_streams
         from initkit.run.perform import perform
 
         open_standard_streams()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # `signal` costs an `enum`
 import os
-import sys
 
 from initkit.plan import kernel, libc
 from initkit.plan.process import CloseDescriptors
@@ -15,6 +14,7 @@ from initkit.run.logger import Logger
 from initkit.run.loop import INFINITY, Loop
 from initkit.run.outcome import shell_status
 from initkit.run.perform import StepError
+from initkit.run.tell import tell
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,4 +86,4 @@ class _Keeper:
 
 
 def _complain(word: str, text: str) -> None:
-    print(f"initkit: {text}", file=sys.stderr, flush=True)
+    tell(text)

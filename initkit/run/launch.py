@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import sys
 
 from initkit import plan
 from initkit.plan.process import base_environment
 from initkit.plan.step import Process
 from initkit.run import detect
+from initkit.run.descriptors import open_standard_streams
 from initkit.run.perform import listen_fds, perform
+from initkit.run.tell import tell
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def run(service: Service, how: str = "", *, sandboxed: bool = False) -> int:
 
         unmet = conditions.outcome(service)
         if unmet:
-            print(f"initkit: {service.name}: {unmet}", file=sys.stderr)
+            tell(f"{service.name}: {unmet}")
             return unmet.exit_status
     if how == DAEMON or (not how and caller.forks):
         from initkit.run import daemon
@@ -67,7 +68,7 @@ def _replace(service: Service) -> None:
 
     held = claim.lock(service)
     try:
-        claim.clear(service, lambda text: print(f"initkit: {text}", file=sys.stderr))
+        claim.clear(service, tell)
     finally:
         os.close(held)
 
@@ -76,7 +77,7 @@ def _tell_losses(service: Service) -> None:
     lost = plan.unkept(service)
     if lost:
         names = ", ".join(f"{name}=" for name in lost)
-        print(f"initkit: {service.name}: not kept outside systemd: {names}", file=sys.stderr, flush=True)
+        tell(f"{service.name}: not kept outside systemd: {names}")
 
 
 def become(service: Service, caller: detect.Surroundings, *, sandboxed: bool = False) -> NoReturn:
@@ -111,12 +112,3 @@ def _notification_fd(caller: detect.Surroundings, environment: dict[str, str]) -
     os.set_inheritable(fd, True)
     environment["NOTIFY_FD"] = str(fd)
     return (fd,)
-
-
-def open_standard_streams() -> None:
-    """Some callers close them: then the first files that are opened would take their places."""
-    for fd in range(3):
-        try:
-            os.fstat(fd)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one

@@ -84,7 +84,7 @@ class Launcher:
         if watch.over or watch.failed:
             return self._ended_early(watch)
         if watch.note:
-            print(f"initkit: {watch.note}", file=sys.stderr)
+            _say(f"initkit: {watch.note}")
         return 0
 
     def _ended_early(self, watch: Watch) -> int:
@@ -104,17 +104,16 @@ class Launcher:
         supervised = plan.needs_parent(self.service)
         if watch.note or (supervised and status == 0 and self.service.type in _TELLING):  # a life short and good
             if watch.note:
-                print(f"initkit: {watch.note}", file=sys.stderr)
+                _say(f"initkit: {watch.note}")
             return 0
         self._complain(watch, f"{name}: {ended(status)} right after its start")
         return shell_status(status) or 1
 
     def _complain(self, watch: Watch, text: str) -> None:
-        print(f"initkit: {text}", file=sys.stderr)
+        _say(f"initkit: {text}")
         shown = (self.tail.read() or watch.early).decode("utf-8", "replace").splitlines()
         for line in [line for line in shown if line != f"initkit: {text}"][-_LINES:]:
-            print(f"    {line}", file=sys.stderr)
-        sys.stderr.flush()
+            _say(f"    {line}")
 
     def _abandon(self, watch: Watch) -> None:
         """The start was broken off: nothing of it goes on without anybody knowing."""
@@ -202,6 +201,14 @@ def _log(text: bytes, words: tuple[str, ...]) -> None:
     os.write(sink, text)
     os.close(sink)
     os.waitpid(reader, 0)
+
+
+def _say(line: str) -> None:
+    """For whoever has started it, who may have gone: the start goes on."""
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except OSError:
+        pass
 
 
 def _noted(number: int, frame: object) -> None:

@@ -6,6 +6,8 @@ import os
 import select
 import time
 
+from initkit.run.tell import Sink, tell
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,7 +25,7 @@ class Output:
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
-        self._fd = _own_description(1)
+        self._sink = Sink(1)
         self._pending = bytearray()
         self._sources: list[Source] = []
         self._waiting = False
@@ -43,17 +45,10 @@ class Output:
 
     def say(self, line: str) -> None:
         """A line of initkit's own, on standard error; where that is the same file it does not break others' lines."""
-        data = f"initkit: {line}\n".encode("utf-8", "replace")
         if self._same:
-            self.put(data)
-            return
-        room = select.poll()
-        room.register(2, select.POLLOUT)
-        try:
-            if room.poll(0):  # never held up by whoever reads it
-                os.write(2, data[: select.PIPE_BUF])
-        except OSError:
-            pass  # nobody does
+            self.put(f"initkit: {line}\n".encode("utf-8", "replace"))
+        else:
+            tell(line)
 
     def put(self, data: bytes) -> None:
         """Write whole lines, now or as soon as there is room."""
@@ -66,7 +61,7 @@ class Output:
     def _write(self) -> None:
         while self._pending:
             try:
-                del self._pending[: os.write(self._fd, self._pending[: select.PIPE_BUF])]
+                del self._pending[: self._sink.write(self._pending)]
             except BlockingIOError:
                 return
             except OSError:  # nobody reads it any more, which is no fault of the services
@@ -76,14 +71,14 @@ class Output:
         self._waiting = True
         for each in self._sources:
             self._loop.unwatch(each.fd)
-        self._loop.watch(self._fd, self._room)
-        self._loop.interest(self._fd, select.POLLOUT)
+        self._loop.watch(self._sink.fd, self._room)
+        self._loop.interest(self._sink.fd, select.POLLOUT)
 
     def _room(self) -> Iterable[Event]:
         self._write()
         if not self._pending:
             self._waiting = False
-            self._loop.unwatch(self._fd)
+            self._loop.unwatch(self._sink.fd)
             for each in self._sources:
                 self._loop.watch(each.fd, each.read)
         return ()
@@ -94,7 +89,7 @@ class Output:
             each.finish()
         deadline = time.monotonic() + _FAREWELL
         room = select.poll()
-        room.register(self._fd, select.POLLOUT)
+        room.register(self._sink.fd, select.POLLOUT)
         while self._pending and time.monotonic() < deadline:
             if room.poll(max(0.0, deadline - time.monotonic()) * 1000):
                 self._write()
@@ -145,17 +140,6 @@ def labels(names: list[str]) -> dict[str, str]:
         text = f"{name:<{width}} | "
         found[name] = f"\033[{_COLOURS[index % len(_COLOURS)]}m{text}\033[0m" if coloured else text
     return found
-
-
-def _own_description(fd: int) -> int:
-    """A descriptor of the same pipe or terminal that does not block; the flag of the given one is others', too."""
-    kind = os.fstat(fd).st_mode & 0o170000
-    if kind in (0o010000, 0o020000):  # S_ISFIFO, S_ISCHR
-        try:
-            return os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-        except OSError:
-            pass  # another user's
-    return fd
 
 
 def _is_same_file(one: int, other: int) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # `signal` costs an `enum`
-import sys
 
 from initkit.errors import InitkitError
 from initkit.run import cgroup, claim, control, detect
@@ -13,6 +12,7 @@ from initkit.run.loop import Loop
 from initkit.run.newline import Herald
 from initkit.run.perform import listen_names
 from initkit.run.quickspawn import keep_private
+from initkit.run.tell import tell
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def foreground(service: Service, caller: detect.Surroundings) -> int:
             herald.ready()
         _complain(word, text)
 
-    register = claim.take(service, control.path_of(service), lambda text: _complain("note", text))
+    register = claim.take(service, control.path_of(service), tell)
     ended = register.remove if register else None
     return supervise(service, report, passed=passed, hangup=hangup, ended=ended, register=register)
 
@@ -118,4 +118,4 @@ def _listen(life: Life) -> Server | None:
 def _complain(word: str, text: str) -> None:
     line = text.partition(" ")[2] if word in ("failed", "restarting") else text
     if line:
-        print(f"initkit: {line}", file=sys.stderr, flush=True)
+        tell(line)

@@ -10,10 +10,10 @@ from initkit.errors import InitkitError
 from initkit.plan import order
 from initkit.run import cgroup, claim, control, descriptors, detect, family
 from initkit.run.aliases import Aliases
+from initkit.run.descriptors import open_standard_streams
 from initkit.run.fleet import Fleet
 from initkit.run.hearing import STOP
 from initkit.run.kin import Kin, Roll
-from initkit.run.launch import open_standard_streams
 from initkit.run.life import kind_of
 from initkit.run.loop import Loop
 from initkit.run.prefix import Output, labels
