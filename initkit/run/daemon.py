@@ -131,7 +131,7 @@ class _Start:
             self.register.managed(control.path_of(self.service))
             return
         invocation = self.process.environment["INVOCATION_ID"] = os.urandom(16).hex()
-        self.register.begin(invocation, alone=True)
+        self.register.begin(invocation)
         self.register.enrol("main")
 
     def _tell(self, line: str) -> None:
@@ -176,7 +176,7 @@ class _Start:
             said = fault if isinstance(fault, InitkitError) else f"{type(fault).__name__}: {fault}"
             self._report("failed", f"1 {said}")
         finally:
-            self._leave(status)
+            os._exit(status)  # what is there still tells where to find what could not be ended
 
     def _report(self, word: str, text: str) -> None:
         """To the launcher while it is there; what people should know goes to the service's log as well."""

@@ -30,6 +30,25 @@ def make_room(count: int) -> None:
     of_programs = of_programs or (soft, hard)
 
 
+_SPARE = 8  # what a look at all processes, and signals to some of them, take at a time
+_spare: list[int] = []
+
+
+def keep_spare() -> None:
+    """Keep some descriptors: however many clients and files there are, services can be ended."""
+    try:
+        while len(_spare) < _SPARE:
+            _spare.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+    except OSError:
+        pass  # later, then
+
+
+def use_spare() -> None:
+    """Have them to use."""
+    while _spare:
+        os.close(_spare.pop())
+
+
 def open_standard_streams() -> None:
     """Some callers close them: then the first files that are opened would take their places."""
     for fd in range(3):

@@ -43,6 +43,12 @@ class Ending(Waiting):
             yield from self._kill(service.stop_failure_mode if late else _TERMINATE, service.kill_signal)
         self._clean_up()
 
+    def _end_at_once(self) -> Part[None]:
+        """The signals alone."""
+        yield from self._kill(_TERMINATE, self.service.kill_signal)
+        self._take_down_end()
+        self._clean_up()
+
     def clear(self) -> Part[None]:
         """Stop what is in the control group already: a manager that was killed has left it."""
         left = self.group.members() if self.group else []

@@ -269,6 +269,12 @@ class Fleet:
         for name in self._lives:
             self._ask(name, "stop")
 
+    def give_up(self, fault: Exception) -> None:
+        """What is not a service's own has failed: stop them all."""
+        self._say(f"{type(fault).__name__}: {fault}: the manager stops")
+        self._verdict = 1
+        self.quit()
+
     def kill(self, name: str, signal: int, whom: str) -> None:
         """Signal the main process, the logger, or all."""
         self._managers[name].kill(name, signal, whom)

@@ -33,6 +33,7 @@ class Hearing:
     """One service's state, and what changes it from without."""
 
     register: Register | None = None  # where what is started is taken down
+    _untold = False  # whether it has been told that this cannot be done
 
     def __init__(
         self,
@@ -135,10 +136,23 @@ class Hearing:
             return False
         return True
 
+    def take_down(self, write: Callable[[Register], None]) -> None:
+        """Have something written into the register, as far as that can be done: no service ends for want of it."""
+        if not self.register:
+            return
+        try:
+            write(self.register)
+        except OSError as fault:
+            if not self._untold:
+                said = f"nobody will find it if this manager is killed: {self.register.path}: {fault.strerror}"
+                self.report("note", f"{self.service.name}: {said}")
+            self._untold = True
+
     def write_main_pid(self) -> None:
         """PIDFile=, for programs that write none; and the register, of one that was not started here."""
-        if self.register and self.main and self.main not in self._mine and self.main not in self.exits:
-            self.register.enrol("main", self.main)
+        pid = self.main
+        if pid and pid not in self._mine and pid not in self.exits:
+            self.take_down(lambda register: register.enrol("main", pid))
         if self.service.pid_file and self.service.type != "forking" and self.main and self.main not in self.exits:
             try:
                 pidfile.write(self.service.pid_path, self.main)
@@ -288,10 +302,16 @@ class Hearing:
         found = identity.stat(pid)
         if found is None:
             return
-        self.main = pid
         if found.parent != os.getpid():
-            pidfd = os.pidfd_open(pid)
+            try:
+                pidfd = os.pidfd_open(pid)
+            except ProcessLookupError:
+                return  # it has gone meanwhile
+            except OSError as fault:
+                self.report("note", f"{self.service.name}: MAINPID={pid}: {fault.strerror}")
+                return
             self.loop.watch(pidfd, lambda: self._departed(pid, pidfd))
+        self.main = pid
         self.write_main_pid()
 
     def _departed(self, pid: int, pidfd: int) -> tuple[Event, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 
+from initkit.run import descriptors
 from initkit.run.loop import INFINITY, Event
 from initkit.run.outcome import Outcome, manager_status, restart_delay, will_restart
 from initkit.run.starting import Starting
@@ -90,19 +91,9 @@ class Life(Starting):
         while True:
             self._starts = (*self._starts, time.monotonic())
             self.begin()
-            self.renew()
-            if self.dormant:
-                yield from self._sleep()
-            if not self.ending:
-                self.dormant, self.status_text = False, ""
-                self.enter("activating", self.service.start_timeout)
-                if self.join():
-                    yield from self.clear()
-                yield from self.come_up()
-            if self.ready:
-                self.enter("reloading" if self.reloading else "active")
-                yield from self._stay()
-            yield from self.end()
+            yield from self._borne(self._live())
+            if not (yield from self._borne(self.end())):
+                yield from self._end_anew()
             self.handed.ended()
             self.last, self.deadline = self.outcome, INFINITY
             restarts = self._restarts()
@@ -113,6 +104,46 @@ class Life(Starting):
             if self.stopping or not (restarts or self._may_sleep()):
                 self.part()
                 return self._exit_status()
+
+    def _live(self) -> Part[None]:
+        """One life, until there is no going on."""
+        self.renew()
+        if self.dormant:
+            yield from self._sleep()
+        if not self.ending:
+            self.dormant, self.status_text = False, ""
+            self.enter("activating", self.service.start_timeout)
+            if self.join():
+                yield from self.clear()
+            yield from self.come_up()
+        if self.ready:
+            self.enter("reloading" if self.reloading else "active")
+            yield from self._stay()
+
+    def _borne(self, part: Part[None]) -> Part[bool]:
+        """Go through a part of a life; returns whether to its end. What the system refuses there, and whatever else
+        goes wrong, may end this life, and neither the manager nor another service."""
+        try:
+            yield from part
+        except Exception as fault:
+            self.refused(fault)
+            return False
+        return True
+
+    def give_up(self, fault: Exception) -> None:
+        """What is not a life's own has failed: end, and the manager with it."""
+        self.report("note", f"{self.service.name}: {type(fault).__name__}: {fault}: the manager stops")
+        self.verdict, self.stopping, self.then = 1, True, ""
+        self.loop.wake(self.kin)
+
+    def _end_anew(self) -> Part[None]:
+        """An end that could not be gone through: with the descriptors that are kept for that."""
+        descriptors.use_spare()
+        if not (yield from self._borne(self._end_at_once())):
+            self.report("note", f"{self.service.name}: something of it may be left")
+            self.main = self.control = 0
+            self.exits.clear()
+        descriptors.keep_spare()
 
     def _exit_status(self) -> int:
         return self.outcome.exit_status if self.verdict is None else self.verdict
@@ -185,7 +216,7 @@ class Life(Starting):
             yield from self._reload_by_signal()
         for command in () if self.ending or self.reload_fault else service.exec_reload:
             status = yield from self.command(command, service.start_timeout)
-            if self.outcome.result == "timeout":
+            if self.outcome.result in ("timeout", "resources"):
                 self.outcome = Outcome()
                 yield from self._end_control()
                 status = 1
@@ -210,6 +241,8 @@ class Life(Starting):
             self.reload_fault = f"{self.service.name}: the reload took too long"
 
     def _end_control(self) -> Part[None]:
+        if not self.control:
+            return  # there was no process for it
         pid, main, self.main = self.control, self.main, 0
         self.signal_main((self.service.final_kill_signal,))
         self.main = main

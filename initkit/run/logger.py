@@ -101,7 +101,7 @@ class Logger:
             event = yield self._due
             if event is None:
                 if self._due <= time.monotonic():
-                    self._start()
+                    self._start_again()
             elif event.kind == "exit":
                 if event.number == self.pid:
                     self._ended(event.status)
@@ -118,6 +118,17 @@ class Logger:
         )
         self.kin.born(self.pid)
         self._loop.watch(self._told, self._read)
+
+    def _start_again(self) -> None:
+        """The service goes on, also where the system has nothing left for another logger."""
+        try:
+            self._start()
+        except OSError as fault:
+            self._due = self._next()
+            text = f"{self._service.name}: its logger: {fault.strerror}"
+            if text != self._said:
+                self._said = text
+                self._report("note", text)
 
     def _prepare(self, process: Process) -> None:
         process.pipe = self._source

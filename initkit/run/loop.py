@@ -43,14 +43,21 @@ class _Run:
         self.task, self.deadline = task, deadline
 
 
+class _ReaderError(Exception):
+    def __init__(self, cause: Exception) -> None:
+        self.cause = cause
+
+
 class Loop:
     """Runs tasks: feeds them events from signals, dying children and descriptors until they return.
 
     `owners` tells which task is to hear of a child's death, by pid; where it says nothing, all are. `listener` is the
-    task that is to hear of signals, None for all of them.
+    task that is to hear of signals, None for all of them. `rescue` is told of the first exception out of a descriptor's
+    function, which is called no more; without it, and of a task's own, the run ends.
     """
 
     listener: object = None
+    rescue: Callable[[Exception], None] | None = None
 
     def __init__(self, signals: Iterable[int], owners: dict[int, Any] | None = None) -> None:
         self.owners: dict[int, Any] = {} if owners is None else owners
@@ -60,9 +67,9 @@ class Loop:
         self._due: dict[Callable[[], Iterable[Event]], float] = {}
         self._ready: dict[int, int] = {}  # descriptors of this turn that are still to be read
         self._poll = select.poll()
-        self._wakeup, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._wakeup, self._woken_by = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.watch(self._wakeup, self._signals)
-        _signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+        _signal.set_wakeup_fd(self._woken_by, warn_on_full_buffer=False)
         for number in {*signals, _signal.SIGCHLD}:
             _signal.signal(number, _nothing)
             _signal.siginterrupt(number, False)
@@ -74,8 +81,8 @@ class Loop:
 
     def unwatch(self, fd: int) -> None:
         """Forget `fd`, which stays open."""
-        del self._readers[fd]
-        self._poll.unregister(fd)
+        if self._readers.pop(fd, None):  # else its function has failed
+            self._poll.unregister(fd)
         self._ready.pop(fd, None)  # its number may be another's before this turn is over
 
     def interest(self, fd: int, events: int) -> None:
@@ -102,15 +109,27 @@ class Loop:
         try:
             self._runs[name] = _Run(task, next(task))
             while True:
-                self._send_wakes()
-                for event in self._wait(min([each.deadline for each in self._runs.values()])):
-                    self._send(event)
-                    self._send_wakes()
-                self._send_late()
+                try:
+                    self._turn()
+                except _ReaderError as fault:
+                    self._rescued(fault.cause)
         except StopIteration as end:
             return int(end.value)
         finally:
             self._runs.clear()
+
+    def _turn(self) -> None:
+        self._send_wakes()
+        for event in self._wait(min([each.deadline for each in self._runs.values()])):
+            self._send(event)
+            self._send_wakes()
+        self._send_late()
+
+    def _rescued(self, fault: Exception) -> None:
+        rescue, self.rescue = self.rescue, None
+        if rescue is None:
+            raise fault
+        rescue(fault)
 
     def _send(self, event: Event) -> None:
         for run in self._runs.values() if event.to is None else filter(None, (self._runs.get(event.to),)):
@@ -140,9 +159,18 @@ class Loop:
         self._ready = dict(self._poll.poll(timeout))
         for fd in tuple(self._ready):
             if self._ready.pop(fd, None) is not None:
-                yield from self._readers[fd]()
+                yield from self._read(fd)
         if self._due:
             yield from self._overdue()
+
+    def _read(self, fd: int) -> Iterable[Event]:
+        try:
+            return self._readers[fd]()
+        except Exception as fault:
+            if fd == self._wakeup:
+                raise
+            self.unwatch(fd)
+            raise _ReaderError(fault) from None
 
     def _overdue(self) -> Iterable[Event]:
         now = time.monotonic()

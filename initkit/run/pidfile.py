@@ -7,6 +7,7 @@ when the process runs the service's program and started before the file was last
 
 from __future__ import annotations
 
+import errno
 import os
 
 from initkit.errors import InitkitError
@@ -113,7 +114,9 @@ def publish(path: str, text: str) -> int:
     fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     try:
         os.fchmod(fd, 0o644)  # whatever the umask
-        os.write(fd, text.encode())
+        data = text.encode()
+        if os.write(fd, data) < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
         os.rename(draft, path)
     except OSError:
         unlink(draft)

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # `signal` costs an `enum`
 import _struct
+import errno
 import fcntl
 import os
 
@@ -31,6 +32,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
+    from initkit.run.family import Family
     from initkit.settings.service import Service
 
 SUFFIX = ".register"
@@ -56,11 +58,12 @@ class Register:
     def __init__(self, path: str) -> None:
         self.path = path
         self._lives = 0
+        self._torn = False  # whether it ends in a part of a line
         self._kept: list[str] = [f"boot {identity.boot_id()}\n"]  # what is true of all lives
         self.fd = self._publish()
 
-    def _publish(self) -> int:
-        fd = pidfile.publish(self.path, "".join(self._kept))
+    def _publish(self, more: str = "") -> int:
+        fd = pidfile.publish(self.path, "".join(self._kept) + more)
         fcntl.fcntl(fd, fcntl.F_SETFL, os.O_APPEND)
         fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _flock(fcntl.F_WRLCK, _UNBORN))
         if len(self._kept) == 1:
@@ -71,23 +74,47 @@ class Register:
     def managed(self, socket: str) -> None:
         """This process looks after the service, and listens at `socket`."""
         self._kept.append(_line("manager", os.getpid(), socket))
-        os.write(self.fd, self._kept[-1].encode())
+        self._write(self._kept[-1])
         fcntl.fcntl(self.fd, fcntl.F_OFD_SETLK, _flock(fcntl.F_UNLCK, _UNSAID))
 
-    def begin(self, invocation: str, *, alone: bool) -> None:
-        """A life begins; `alone` says that nothing of earlier ones is left."""
+    def begin(self, invocation: str, family: Family | None = None) -> None:
+        """A life begins. In the `family` is who is left of earlier ones.
+
+        Raises:
+            OSError: when it cannot be taken down, as in what follows.
+        """
         self._lives += 1
-        if alone and self._lives % _MANY == 0:
-            known, before = read(self.path), self.fd
-            self.fd = self._publish()
-            os.close(before)
-            for each in known.reader if known else ():
-                self.enrol("reader", each.pid) if each.alive() else None
-        os.write(self.fd, f"invocation {invocation}\n".encode())
+        if family and self._lives % _MANY == 0:
+            self._shorten(family)
+        self._write(f"invocation {invocation}\n")
 
     def enrol(self, word: str, pid: int = 0) -> None:
         """Take down a process, without a pid this one."""
-        os.write(self.fd, _line(word, pid or os.getpid()).encode())
+        self._write(_line(word, pid or os.getpid()))
+
+    def _write(self, line: str) -> None:
+        data = f"\n{line}".encode() if self._torn else line.encode()
+        self._torn = True
+        if os.write(self.fd, data) < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.path)
+        self._torn = False
+
+    def _shorten(self, family: Family) -> None:
+        """Write it anew, without those that are gone and the lives of which nobody is left."""
+        known, before = read(self.path), self.fd
+        if known is None:
+            return
+        lines = [
+            f"{word} {each.pid} {each.start}\n" for word in _PROCESSES for each in getattr(known, word) if each.alive()
+        ]
+        lives = {identity.invocation(each.pid) for each in family.members()}
+        lines += [f"invocation {each}\n" for each in sorted(lives & known.invocations)]
+        try:
+            self.fd = self._publish("".join(lines))
+        except OSError:
+            return  # it stays as it is
+        self._torn = False
+        os.close(before)
 
     def close(self) -> None:
         """Others write on."""

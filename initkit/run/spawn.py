@@ -37,11 +37,20 @@ def spawn(
     not. `output` is where output goes that the settings send nowhere; `fds` are the program's by their numbers there;
     `prepare` is called in the child, before the first step, and `enrol` first of all, so that nothing runs that nobody
     knows of.
+
+    Raises:
+        OSError: when there is no descriptor, or no process, to be had.
     """
     report, told = os.pipe2(os.O_CLOEXEC)
     # A signal for the child must not end in a handler of ours: it waits until the child has its own.
     before = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError:
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, before)
+        os.close(report)
+        os.close(told)
+        raise
     if pid:
         _signal.pthread_sigmask(_signal.SIG_SETMASK, before)
         os.close(told)

@@ -83,7 +83,7 @@ class Starting(Ending):
             return
         pid = self._start_program(None if service.callable else service.exec_start[0])
         self.main, self.control = (0, pid) if service.type == "forking" else (pid, 0)
-        if not (yield from self.executed(pid)):
+        if not pid or not (yield from self.executed(pid)):
             return
         if service.type == "forking":
             yield from self._forked(pid)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import _signal  # type: ignore[import-not-found]  # `signal` costs an `enum`
 
 from initkit.errors import InitkitError
-from initkit.run import cgroup, claim, control, detect
+from initkit.run import cgroup, claim, control, descriptors, detect
 from initkit.run.hearing import STOP
 from initkit.run.life import Life, kind_of
 from initkit.run.loop import Loop
@@ -70,13 +70,18 @@ def supervise(
             service, loop, report, output=output, passed=passed, hangup=hangup, kin=kin, home=cgroup.own()
         )
         life.register = register
+        loop.rescue = life.give_up
         server = _listen(life)
+        descriptors.keep_spare()
+        over = False
         try:
-            return life.supervise()
+            status = life.supervise()
+            over = True
+            return status
         finally:
             if server:
                 server.withdraw()
-            if ended:
+            if ended and over:  # else the register is left, by which the service is found
                 ended()
             if server:
                 life.rest()

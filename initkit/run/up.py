@@ -83,12 +83,15 @@ def _up(services: Sequence[Service], ordered: order.Order, name: str) -> int:
     fleet.subscribe(lambda name: sources[name].finish() if lives[name].state in _OVER else None)
     server = _listen(services, name, loop, fleet, output.say)
     aliases = Aliases(server.path, lives, output.say) if server else None
+    loop.rescue = fleet.give_up
+    descriptors.keep_spare()
     try:
-        return loop.run(fleet.run(), fleet)
-    finally:
+        status = loop.run(fleet.run(), fleet)
         _end_strays(roll, output.say)
-        for register in registers:
+        for register in registers:  # else they are left, by which the services are found
             register.remove()
+        return status
+    finally:
         output.close()
         if aliases:
             aliases.withdraw()

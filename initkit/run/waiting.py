@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     Part = Generator["float", "Event | None", T]
 
 
+_UNSTARTED = 255 << 8  # a wait status, of a program that there was no process for
+
+
 class Waiting(Hearing):
     """One service's processes and deadlines. Waits are generators: they yield until when they wait, and are sent what
     happens, None when that time has come."""
@@ -98,6 +101,8 @@ class Waiting(Hearing):
         """
         self.limit(seconds)
         self.control = pid = self.start(plan.program(self.service, command, main=False), self.variables())
+        if not pid:
+            return _UNSTARTED
         late = ""
         while not (pid in self.exits and pid in self._failures):
             late = self._late_for()
@@ -139,13 +144,21 @@ class Waiting(Hearing):
             from initkit.run import dynamic
 
             self.user = dynamic.allocate(self.service)
-        if self.register:
-            self.register.begin(self.invocation, alone=self.family.childless())
+        self.take_down(lambda register: register.begin(self.invocation, self.family))
 
     def enrolling(self, word: str) -> Callable[[], None] | None:
         """What a process has to do to be taken down as this."""
         register = self.register
-        return (lambda: register.enrol(word)) if register else None
+        if not register:
+            return None
+
+        def enrol() -> None:
+            try:
+                register.enrol(word)
+            except OSError:
+                pass  # as the manager has told of what it could not write itself
+
+        return enrol
 
     def _prepare(self, process: Process) -> None:
         """In the child: the user that is allocated for this life; then the service's control group."""
@@ -166,7 +179,25 @@ class Waiting(Hearing):
                 raise StepError(f"{self.service.name}: {self.group.path}: {fault.strerror}", status=219) from None
 
     def start(self, steps: tuple[Step, ...], variables: dict[str, str], *, main: bool = False) -> int:
-        """Start a program: its pid. A `main` one is handed the service's descriptors."""
+        """Start a program: its pid; 0 where the system has no process or no descriptor left for it, and that is the
+        outcome. A `main` one is handed the service's descriptors."""
+        try:
+            return self._start(steps, variables, main=main)
+        except OSError as fault:
+            self.refused(fault)
+            return 0
+
+    def refused(self, fault: Exception) -> None:
+        """What the system does not give is the end of this life."""
+        said = f"{type(fault).__name__}: {fault}"
+        if isinstance(fault, OSError) and fault.strerror:
+            said = f"{fault.filename}: {fault.strerror}" if fault.filename else fault.strerror
+        if self.outcome.clean:
+            self.outcome = Outcome("resources", self.outcome.status, said)
+        else:
+            self.report("note", f"{self.service.name}: {said}")
+
+    def _start(self, steps: tuple[Step, ...], variables: dict[str, str], *, main: bool) -> int:
         variables = {**self.monitored, **variables, "INVOCATION_ID": self.invocation}
         word = "main" if main else "control"
         if self.restarts and self.service.restart_mode == "debug":
@@ -180,8 +211,7 @@ class Waiting(Hearing):
             pid = quickspawn(steps, blank(self.service, variables, self.output), self.group)
         if pid:
             self._failures[pid] = ""
-            if self.register:  # until now it was known by its $INVOCATION_ID
-                self.register.enrol(word, pid)
+            self.take_down(lambda register: register.enrol(word, pid))  # until now known by its $INVOCATION_ID
         else:
             enrol, prepare = self.enrolling(word), self._prepare
             pid, report = spawn(
