@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # `signal` costs an `enum`
+import errno
 import os
 
 from initkit.run import identity
@@ -106,7 +107,10 @@ def send(process: Stat, numbers: Iterable[int]) -> None:
         return
     try:
         now = identity.stat(process.pid)
-        if now is not None and now.start == process.start:
+        if now is None:
+            _signal.pidfd_send_signal(pidfd, 0)
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))  # it is there, and cannot be looked at
+        if now.start == process.start:
             for number in numbers:
                 _signal.pidfd_send_signal(pidfd, number)
     except ProcessLookupError:

@@ -90,10 +90,12 @@ class Life(Starting):
         self.dormant = self.service.on_demand
         while True:
             self._starts = (*self._starts, time.monotonic())
+            descriptors.keep_spare()
             self.begin()
             yield from self._borne(self._live())
+            so_far = self.outcome
             if not (yield from self._borne(self.end())):
-                yield from self._end_anew()
+                yield from self._end_anew(so_far)
             self.handed.ended()
             self.last, self.deadline = self.outcome, INFINITY
             restarts = self._restarts()
@@ -136,14 +138,14 @@ class Life(Starting):
         self.verdict, self.stopping, self.then = 1, True, ""
         self.loop.wake(self.kin)
 
-    def _end_anew(self) -> Part[None]:
+    def _end_anew(self, outcome: Outcome) -> Part[None]:
         """An end that could not be gone through: with the descriptors that are kept for that."""
+        self.outcome = outcome
         descriptors.use_spare()
         if not (yield from self._borne(self._end_at_once())):
             self.report("note", f"{self.service.name}: something of it may be left")
             self.main = self.control = 0
             self.exits.clear()
-        descriptors.keep_spare()
 
     def _exit_status(self) -> int:
         return self.outcome.exit_status if self.verdict is None else self.verdict

@@ -5,7 +5,7 @@ from __future__ import annotations
 import _signal  # type: ignore[import-not-found]  # `signal` costs an `enum`
 
 from initkit.errors import InitkitError
-from initkit.run import cgroup, claim, control, descriptors, detect
+from initkit.run import cgroup, claim, control, detect
 from initkit.run.hearing import STOP
 from initkit.run.life import Life, kind_of
 from initkit.run.loop import Loop
@@ -72,7 +72,6 @@ def supervise(
         life.register = register
         loop.rescue = life.give_up
         server = _listen(life)
-        descriptors.keep_spare()
         over = False
         try:
             status = life.supervise()

@@ -84,7 +84,6 @@ def _up(services: Sequence[Service], ordered: order.Order, name: str) -> int:
     server = _listen(services, name, loop, fleet, output.say)
     aliases = Aliases(server.path, lives, output.say) if server else None
     loop.rescue = fleet.give_up
-    descriptors.keep_spare()
     try:
         status = loop.run(fleet.run(), fleet)
         _end_strays(roll, output.say)

@@ -1,0 +1,276 @@
+"""What a manager comes through: readers that go or do not read, a full disk, no process and no descriptor to be had."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import termios
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from initkit.errors import InitkitError
+from initkit.run import client, identity, register
+
+from .harness import PATIENCE, Services, alive, finish, leave, lines, until
+from .ups import SLEEP, Up
+
+ALWAYS = "Restart=always\nRestartSec=50ms"
+UNLIMITED = "StartLimitIntervalSec=0"
+
+
+def status(services: Services, unit: Path) -> dict[str, object]:
+    """What the manager tells of its service."""
+    found: dict[str, object] = client.call(f"{services.runtime}/initkit/{unit.stem}.sock", "Status")["service"]
+    return found
+
+
+def main_pid(services: Services, unit: Path) -> int:
+    return int(str(status(services, unit)["mainPid"] or 0))
+
+
+def kill_main(services: Services, unit: Path) -> None:
+    """Return in the next life."""
+    until(lambda: main_pid(services, unit), "a main process")
+    before = main_pid(services, unit)
+    assert before
+    os.kill(before, signal.SIGKILL)
+    until(lambda: main_pid(services, unit) not in (0, before), "the next life")
+
+
+def full(fd: int) -> int:
+    """Fill a pipe, a socket or a terminal, by a description of its own where others have this one."""
+    os.set_blocking(fd, False)
+    for size in (4096, 1):
+        try:
+            while True:
+                os.write(fd, b"x" * size)
+        except BlockingIOError:
+            pass
+    os.set_blocking(fd, True)
+    return fd
+
+
+def full_pipe() -> tuple[int, int]:
+    source, sink = os.pipe()
+    return source, full(sink)
+
+
+def full_socket() -> tuple[int, int]:
+    source, sink = socket.socketpair()
+    return source.detach(), full(sink.detach())
+
+
+def full_terminal() -> tuple[int, int]:
+    source, sink = pty.openpty()
+    return source, full(sink)
+
+
+def stopped_terminal() -> tuple[int, int]:
+    source, sink = pty.openpty()
+    termios.tcflow(sink, termios.TCOOFF)
+    return source, sink
+
+
+@pytest.mark.parametrize("kind", [full_pipe, full_socket, full_terminal, stopped_terminal])
+def test_nobody_reads_what_the_manager_tells(services: Services, kind: Callable[[], tuple[int, int]]) -> None:
+    unit = services.unit(f"{SLEEP}\n{ALWAYS}\nStandardOutput=null\nStandardError=null", unit=UNLIMITED)
+    source, sink = kind()
+    running = services.foreground(unit, stdout=subprocess.DEVNULL, stderr=sink)
+    os.close(sink)
+    services.active(unit)
+    kill_main(services, unit)
+    assert finish(running)[0] == 0
+    assert not services.started()
+    os.close(source)
+
+
+def test_whoever_has_read_what_the_manager_tells_goes(services: Services) -> None:
+    after = services.out / "after"
+    unit = services.unit(f"{SLEEP}\nExecReload=/bin/false\nExecStopPost=/bin/sh -c 'echo post >> {after}'")
+    running = services.foreground(unit, stdout=subprocess.DEVNULL)
+    services.active(unit)
+    assert running.stderr
+    running.stderr.close()
+    before = main_pid(services, unit)
+    with pytest.raises(InitkitError, match="reload"):
+        client.call(f"{services.runtime}/initkit/{unit.stem}.sock", "Reload")
+    assert main_pid(services, unit) == before
+    running.send_signal(signal.SIGTERM)
+    assert running.wait(PATIENCE) == 0
+    assert lines(after) == ["post"]
+    assert not services.pid_file(unit).with_suffix(".register").exists()
+
+
+def test_the_terminal_of_a_manager_goes(services: Services) -> None:
+    after = services.out / "after"
+    stubborn = services.script("trap '' TERM HUP\nwhile :; do sleep 1; done")
+    unit = services.unit(f"ExecStart={stubborn}\nTimeoutStopSec=1s\nExecStopPost=/bin/sh -c 'echo post >> {after}'")
+    leader, end = pty.openpty()
+    running = services.spawn(unit, "--foreground", prefix=("setsid", "--ctty"), stdin=end, stdout=end, stderr=end)
+    os.close(end)
+    services.active(unit)
+    os.close(leader)
+    running.wait(PATIENCE)
+    assert lines(after) == ["post"]
+    assert not services.started()
+
+
+def test_nobody_reads_the_output_of_up(up: Up) -> None:
+    up.add("loud", "ExecStart=/bin/sh -c yes")
+    up.add("quiet", f"{SLEEP}\n{ALWAYS}", UNLIMITED)
+    source, sink = socket.socketpair()
+    running = up.start(stdout=sink, stderr=sink)
+    sink.close()
+    up.wait_for(loud="active", quiet="active")
+    source.recv(65536)  # it has come to write
+    before = up.pid("quiet")
+    os.kill(before, signal.SIGKILL)
+    until(lambda: up.pid("quiet") not in (0, None, before), "the next life")
+    running.send_signal(signal.SIGTERM)
+    assert running.wait(PATIENCE) == 0
+    source.close()
+
+
+# --- the system has nothing left -----------------------------------------------------------------------------------
+
+
+def sockets(pid: int) -> int:
+    """How many a process has."""
+    return sum(os.readlink(each).startswith("socket:") for each in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def no_descriptor(pid: int) -> None:
+    """Let a manager have no more descriptors than it has, once nobody asks it anything."""
+    until(lambda: sockets(pid) == 1, "the clients gone")
+    taken = {int(each) for each in os.listdir(f"/proc/{pid}/fd")}
+    free = next(number for number in range(len(taken) + 1) if number not in taken)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (free, resource.prlimit(pid, resource.RLIMIT_NOFILE)[1]))
+
+
+def test_no_descriptor_is_left(up: Up) -> None:
+    left = up.services.script("setsid sleep 1000 &\nexec sleep 1000")
+    up.add("a", f"{SLEEP}\n{ALWAYS}", UNLIMITED)
+    up.add("b", f"ExecStart={left}")
+    with open(up.services.out / "said", "w+") as said:
+        running = up.start(stdout=said, stderr=said)
+        up.wait_for(a="active", b="active")
+        first, other = up.pid("a"), up.pid("b")
+        limits = resource.prlimit(running.pid, resource.RLIMIT_NOFILE)
+        no_descriptor(running.pid)
+        os.kill(first, signal.SIGKILL)
+        until(lambda: "a: Too many open files; restarted in" in Path(said.name).read_text(), "a start that fails")
+        assert alive(other)
+        resource.prlimit(running.pid, resource.RLIMIT_NOFILE, limits)
+        up.wait_for(a="active", b="active")
+        assert up.pid("b") == other
+        second = up.pid("a")
+        assert second != first
+        os.kill(second, signal.SIGKILL)
+        until(lambda: up.pid("a") not in (0, None, second), "a life that has begun with all that it may need")
+        no_descriptor(running.pid)
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(PATIENCE) == 0
+    assert not up.services.started()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a user without processes")
+def test_no_process_is_left(services: Services) -> None:
+    """fork(2) fails with EAGAIN; root is under no such limit."""
+    uid = 500_000 + os.getpid()
+    user = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
+    services.runtime = services.folder / "home"
+    services.runtime.mkdir(mode=0o700)
+    os.chown(services.runtime, uid, uid)
+    environment = {"XDG_RUNTIME_DIR": str(services.runtime), "HOME": str(services.runtime)}
+    unit = services.unit(f"{SLEEP}\nRestart=on-abnormal\nRestartSec=50ms", unit=UNLIMITED)
+    with open(services.out / "said", "w+") as said:
+        running = services.foreground(
+            unit,
+            prefix=("prlimit", "--nproc=2", *user),
+            environment=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+        )
+        services.active(unit)
+        before = len(os.listdir(f"/proc/{running.pid}/fd"))
+        with subprocess.Popen([*user, "sleep", "1000"]) as other:
+            until(lambda: os.stat(f"/proc/{other.pid}").st_uid == uid, "one more of the user's")
+            os.kill(main_pid(services, unit), signal.SIGKILL)
+            failed = "Resource temporarily unavailable; restarted in"
+            until(lambda: Path(said.name).read_text().count(failed) > 2, "starts that fail")
+            assert re.search(r"^SigBlk:\t0+$", Path(f"/proc/{running.pid}/status").read_text(), re.M)
+            other.kill()
+        services.active(unit)
+        assert main_pid(services, unit)
+        assert len(os.listdir(f"/proc/{running.pid}/fd")) <= before + 1  # that of whoever has just asked
+        assert finish(running)[0] == 0
+
+
+@pytest.mark.parametrize("settings", ["", "WorkingDirectory=~"], ids=["posix_spawn", "fork"])
+def test_the_register_cannot_be_written(services: Services, settings: str) -> None:
+    unit = services.unit(f"{SLEEP}\n{ALWAYS}\n{settings}", unit=UNLIMITED)
+    with open(services.out / "said", "w+") as said:
+        teller = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=said)  # which is under no such limit
+        running = services.foreground(unit, stdout=subprocess.DEVNULL, stderr=teller.stdin)
+        services.active(unit)
+        limits = resource.prlimit(running.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(running.pid, resource.RLIMIT_FSIZE, (0, limits[1]))
+        for _ in range(3):
+            kill_main(services, unit)
+        resource.prlimit(running.pid, resource.RLIMIT_FSIZE, limits)
+        kill_main(services, unit)
+        known = register.read(f"{services.runtime}/initkit/{unit.stem}.register")
+        assert known
+        assert main_pid(services, unit) in {each.pid for each in known.main}
+        assert finish(running)[0] == 0
+        teller.communicate(timeout=PATIENCE)
+        assert Path(said.name).read_text().count("nobody will find it if this manager is killed") == 1
+
+
+def test_the_register_does_not_grow_with_what_is_gone(services: Services) -> None:
+    left = services.out / "left"
+    program = services.script(f"[ -e {left} ] || {{ setsid sleep 1000 & echo $! > {left}; }}\nexit 0")
+    unit = services.unit(f"ExecStart={program}\nRestart=always\nRestartSec=0\nKillMode=process", unit=UNLIMITED)
+    running = services.foreground(unit, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    services.active(unit)
+    until(lambda: int(str(status(services, unit)["restarts"])) > 250, "many lives")
+    path = Path(f"{services.runtime}/initkit/{unit.stem}.register")
+    assert len(lines(path)) < 230  # two for each of the last hundred, and some for what is true of all
+    known = register.read(str(path))
+    assert known
+    assert identity.invocation(int(left.read_text())) in known.invocations
+    assert running.poll() is None
+    leave(running)
+
+
+def test_a_main_process_that_goes_as_it_is_named(services: Services) -> None:
+    program = services.python(
+        "import signal\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+        "def child():\n    if os.fork() == 0:\n        if os.fork() == 0:\n"
+        "            notify(f'MAINPID={os.getpid()}')\n        os._exit(0)\n"
+        "notify('READY=1')\nfor _ in range(300): child()\n"
+        "notify(f'MAINPID={os.getpid()}', 'STATUS=done')\ntime.sleep(1000)"
+    )
+    unit = services.unit(f"Type=notify\nNotifyAccess=all\nExitType=cgroup\nExecStart={program}")
+    running = services.foreground(unit)
+    services.active(unit)
+    until(lambda: status(services, unit)["statusText"] == "done", "the last word")
+    assert finish(running)[0] == 0
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("verb", ["start", "restart"])
+def test_start_with_closed_streams(services: Services, verb: str, closed: str) -> None:
+    unit = services.unit(f"{SLEEP}\nRestart=on-failure")
+    words = ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-m", "initkit", verb, str(unit)]
+    assert subprocess.run(words, env=services.environment(), check=False, timeout=PATIENCE).returncode == 0
+    services.active(unit)
+    assert main_pid(services, unit)
