@@ -78,3 +78,18 @@ def test_output_is_closed(environment: dict[str, str]) -> None:
         text=True,
     )
     assert (made.returncode, made.stderr) == (74, "initkit: standard output is closed\n")
+
+
+@pytest.mark.parametrize("buffered", ["", "1"])
+@pytest.mark.parametrize("words", [("status",), ("--help",), ("schema",)])
+def test_standard_output_takes_nothing(words: tuple[str, ...], buffered: str) -> None:
+    with open("/dev/full", "wb") as full:
+        made = subprocess.run(
+            [sys.executable, "-m", "initkit", *words],
+            env={**os.environ, "PYTHONUNBUFFERED": buffered},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (made.returncode, made.stderr) == (74, "initkit: standard output: No space left on device\n")
