@@ -97,7 +97,7 @@ class Starting(Ending):
         """Type=oneshot: all programs to their ends, each the main process in its turn."""
         for command in (None,) if self.service.callable else self.service.exec_start:
             self.main = pid = self._start_program(command)
-            if (yield from self.executed(pid)):
+            if pid and (yield from self.executed(pid)):
                 yield from self.until(lambda: False)
             if self.outcome.result != "success":
                 self._name_failed(command)
