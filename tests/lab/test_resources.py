@@ -126,20 +126,20 @@ sh -c 'echo 0 >/sys/fs/cgroup/full/cgroup.procs; {initkit} run crowded.service -
     ("name", "printed"),
     [
         ("values", "memory.max:67108864\nmemory.low:max\nmemory.min:1048576\nmemory.swap.max:0\npids.max:"),
-        ("infinity", "max\nmax\nsuccess\n"),
-        ("reset", "max\n7\nsuccess\n"),
-        ("quota", "20000 100000\nsuccess\n"),
-        ("quota-period", "25000 10000\nsuccess\n"),
-        ("quota-small", "1000 20000\nsuccess\n"),
-        ("weight", "321\n0\nsuccess\n"),
-        ("idle", "1\nsuccess\n"),
-        ("oom-group", "1\nsuccess\n"),
-        ("protected", "16777216\nmax\n1\nsuccess\n"),
-        ("low", "1572864\n0\n10485760\nsuccess\n"),
-        ("high", "34603008\n69206016\n1\nsuccess\n"),
-        ("weights", "10000\n1000000 1000000\nsuccess\n"),
-        ("slice-deep", "/sys/fs/cgroup/initkit/a.slice/a-b.slice/a-b-c.slice/slice-deep.service\nsuccess\n"),
-        ("slice", "/sys/fs/cgroup/initkit/one.slice/one-two.slice/slice.service\n9\nsuccess\n"),
+        ("infinity", "max\nmax\nsuccess exited 0\n"),
+        ("reset", "max\n7\nsuccess exited 0\n"),
+        ("quota", "20000 100000\nsuccess exited 0\n"),
+        ("quota-period", "25000 10000\nsuccess exited 0\n"),
+        ("quota-small", "1000 20000\nsuccess exited 0\n"),
+        ("weight", "321\n0\nsuccess exited 0\n"),
+        ("idle", "1\nsuccess exited 0\n"),
+        ("oom-group", "1\nsuccess exited 0\n"),
+        ("protected", "16777216\nmax\n1\nsuccess exited 0\n"),
+        ("low", "1572864\n0\n10485760\nsuccess exited 0\n"),
+        ("high", "34603008\n69206016\n1\nsuccess exited 0\n"),
+        ("weights", "10000\n1000000 1000000\nsuccess exited 0\n"),
+        ("slice-deep", "/sys/fs/cgroup/initkit/a.slice/a-b.slice/a-b-c.slice/slice-deep.service\nsuccess exited 0\n"),
+        ("slice", "/sys/fs/cgroup/initkit/one.slice/one-two.slice/slice.service\n9\nsuccess exited 0\n"),
     ],
 )
 def test_what_is_written(seen: dict[str, str], name: str, printed: str) -> None:
@@ -189,7 +189,7 @@ def test_want_of_memory(seen: dict[str, str], name: str, result: str) -> None:
 
 
 def test_a_manager_that_is_alone_steps_aside(seen: dict[str, str]) -> None:
-    assert seen["alone"] == "321\n0\nsuccess\n"
+    assert seen["alone"] == "321\n0\nsuccess exited 0\n"
     assert "crowded" not in seen
     assert 'crowded.service:3: CPUWeight = "321": no cpu.weight in the control group' in seen["up"]
 
