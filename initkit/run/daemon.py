@@ -11,7 +11,7 @@ from initkit.run import claim, pidfile, register
 from initkit.run.descriptors import open_standard_streams
 from initkit.run.launcher import Launcher
 from initkit.run.perform import StepError, perform
-from initkit.run.tell import tell
+from initkit.run.tell import spoken, tell
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -181,6 +181,6 @@ class _Start:
     def _report(self, word: str, text: str) -> None:
         """To the launcher while it is there; what people should know goes to the service's log as well."""
         self._tell(f"{word} {text}".rstrip())
-        line = text.partition(" ")[2] if word in ("failed", "restarting") else text
+        line = spoken(word, text)
         if line:
             tell(line, self.early)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from initkit.run.identity import read
 from initkit.settings import values
 
 TYPE_CHECKING = False
@@ -22,17 +23,9 @@ _VENDORS = {
 }  # fmt: skip
 
 
-def _read(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read()
-    except OSError:
-        return ""
-
-
 def is_mount_point(path: str) -> bool:
     """Whether something is mounted there: proc(5), mountinfo."""
-    return any(line.split()[4] == path for line in _read("/proc/self/mountinfo").splitlines())
+    return any(line.split()[4] == path for line in read("/proc/self/mountinfo").splitlines())
 
 
 def is_encrypted(path: str) -> bool:
@@ -41,7 +34,7 @@ def is_encrypted(path: str) -> bool:
         device = os.stat(path).st_dev
     except OSError:
         return False
-    return _read(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}/dm/uuid").startswith("CRYPT-")
+    return read(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}/dm/uuid").startswith("CRYPT-")
 
 
 def is_architecture(name: str) -> bool:
@@ -58,15 +51,15 @@ def is_firmware(name: str) -> bool:
     if name == "device-tree":
         return os.path.isdir("/sys/firmware/devicetree")
     if name.startswith("device-tree-compatible("):
-        found = _read("/proc/device-tree/compatible").split("\0")
+        found = read("/proc/device-tree/compatible").split("\0")
         return name.removeprefix("device-tree-compatible(").removesuffix(")") in found
     raise ValueError(f"expected uefi or device-tree, found {name!r}")
 
 
 def container() -> str:
     """The container that this is in, by systemd's name, "" where it is none."""
-    told = _read("/run/systemd/container").strip()
-    environment = dict(word.partition("=")[::2] for word in _read("/proc/1/environ").split("\0"))
+    told = read("/run/systemd/container").strip()
+    environment = dict(word.partition("=")[::2] for word in read("/proc/1/environ").split("\0"))
     if told or environment.get("container"):
         return told or environment["container"]
     marks = {"/run/.containerenv": "podman", "/.dockerenv": "docker", "/proc/vz": "openvz"}
@@ -75,9 +68,9 @@ def container() -> str:
 
 def virtual_machine() -> str:
     """The virtual machine that this is in, by systemd's name, "" where it is none."""
-    told = " ".join(_read(f"/sys/class/dmi/id/{name}") for name in ("sys_vendor", "product_name", "board_vendor"))
+    told = " ".join(read(f"/sys/class/dmi/id/{name}") for name in ("sys_vendor", "product_name", "board_vendor"))
     found = next((kind for word, kind in _VENDORS.items() if word in told), "")
-    if found or "hypervisor" not in _read("/proc/cpuinfo").partition("\n\n")[0].split():
+    if found or "hypervisor" not in read("/proc/cpuinfo").partition("\n\n")[0].split():
         return found
     return "xen" if os.path.isdir("/proc/xen") else "vm-other"
 
@@ -85,7 +78,7 @@ def virtual_machine() -> str:
 def is_virtualization(name: str) -> bool:
     """A boolean, "vm", "container", "private-users", or the name of one."""
     if name == "private-users":
-        return _read("/proc/self/uid_map").split() != ["0", "0", "4294967295"]
+        return read("/proc/self/uid_map").split() != ["0", "0", "4294967295"]
     inside = container()
     machine = "" if inside else virtual_machine()
     if name in ("vm", "container"):
@@ -101,13 +94,13 @@ def is_host(name: str) -> bool:
     from fnmatch import fnmatchcase
 
     if len(name) == 32 and all(char in "0123456789abcdefABCDEF" for char in name):
-        return _read("/etc/machine-id").strip() == name.lower()
+        return read("/etc/machine-id").strip() == name.lower()
     return fnmatchcase(os.uname().nodename.lower(), name.lower())
 
 
 def has_kernel_word(word: str) -> bool:
     """An assignment of the kernel's command line as it stands, else a word or the name of an assignment."""
-    words = _read("/proc/cmdline").split()
+    words = read("/proc/cmdline").split()
     if "=" in word:
         return word in words
     return any(each == word or each.startswith(f"{word}=") for each in words)
@@ -130,7 +123,7 @@ def has_security(name: str) -> bool:
     """A security technology."""
     tests: dict[str, Callable[[], bool]] = {
         "selinux": lambda: os.path.isdir("/sys/fs/selinux"),
-        "apparmor": lambda: _read("/sys/module/apparmor/parameters/enabled").startswith("Y"),
+        "apparmor": lambda: read("/sys/module/apparmor/parameters/enabled").startswith("Y"),
         "tomoyo": lambda: os.path.exists("/sys/kernel/security/tomoyo/version"),
         "smack": lambda: os.path.isdir("/sys/fs/smackfs"),
         "ima": lambda: os.path.isdir("/sys/kernel/security/ima"),
@@ -149,7 +142,7 @@ def has_capability(name: str) -> bool:
     """Whether this process's bounding set has it: capabilities(7)."""
     from initkit.settings import capabilities
 
-    line = next(line for line in _read("/proc/self/status").splitlines() if line.startswith("CapBnd:"))
+    line = next(line for line in read("/proc/self/status").splitlines() if line.startswith("CapBnd:"))
     return bool(int(line.split()[1], 16) >> capabilities.number(name) & 1)
 
 
@@ -157,11 +150,11 @@ def on_ac_power() -> bool:
     """Whether a mains supply is on, or there is no battery that could be in use."""
     folder = "/sys/class/power_supply"
     supplies = os.listdir(folder) if os.path.isdir(folder) else []
-    kinds = {name: _read(f"{folder}/{name}/type").strip() for name in supplies}
-    if any(kind != "Battery" and _read(f"{folder}/{name}/online").startswith("1") for name, kind in kinds.items()):
+    kinds = {name: read(f"{folder}/{name}/type").strip() for name in supplies}
+    if any(kind != "Battery" and read(f"{folder}/{name}/online").startswith("1") for name, kind in kinds.items()):
         return True
     return not any(
-        kind == "Battery" and _read(f"{folder}/{name}/status").strip() == "Discharging" for name, kind in kinds.items()
+        kind == "Battery" and read(f"{folder}/{name}/status").strip() == "Discharging" for name, kind in kinds.items()
     )
 
 
@@ -176,12 +169,12 @@ def has_controllers(text: str) -> bool:
     if text in ("v1", "v2"):
         return unified == (text == "v2")
     named = set(text.split()) & set(_CONTROLLERS)  # systemd passes over those that it does not know
-    return named <= set(_read("/sys/fs/cgroup/cgroup.controllers").split())
+    return named <= set(read("/sys/fs/cgroup/cgroup.controllers").split())
 
 
 def has_cpu_feature(name: str) -> bool:
     """A flag of /proc/cpuinfo."""
-    for line in _read("/proc/cpuinfo").splitlines():
+    for line in read("/proc/cpuinfo").splitlines():
         if line.startswith(("flags", "Features")):
             return name.lower() in line.partition(":")[2].split()
     return False
@@ -189,7 +182,7 @@ def has_cpu_feature(name: str) -> bool:
 
 def pressure(kind: str, field: str) -> float | None:
     """The percentage of time that all were waiting: proc(5), /proc/pressure; None where that is not counted."""
-    for line in _read(f"/proc/pressure/{kind}").splitlines():
+    for line in read(f"/proc/pressure/{kind}").splitlines():
         if line.startswith("full" if kind != "cpu" else "some"):
             found = dict(word.partition("=")[::2] for word in line.split()[1:])
             return float(found[field])

@@ -12,7 +12,7 @@ from initkit.run.loop import Loop
 from initkit.run.newline import Herald
 from initkit.run.perform import listen_names
 from initkit.run.quickspawn import keep_private
-from initkit.run.tell import tell
+from initkit.run.tell import spoken, tell
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -120,6 +120,6 @@ def _listen(life: Life) -> Server | None:
 
 
 def _complain(word: str, text: str) -> None:
-    line = text.partition(" ")[2] if word in ("failed", "restarting") else text
+    line = spoken(word, text)
     if line:
         tell(line)

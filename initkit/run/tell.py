@@ -54,6 +54,11 @@ class Sink:
             os.close(self.fd)
 
 
+def spoken(word: str, text: str) -> str:
+    """What of a report of a life's is for people: see `initkit.run.life.Life`."""
+    return text.partition(" ")[2] if word in ("failed", "restarting") else text
+
+
 def tell(text: str, fd: int = 2) -> None:
     """A line of initkit's own, if there is room for it now. Without a reader, or with one who does not read, it is
     lost."""

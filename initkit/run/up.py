@@ -10,7 +10,6 @@ from initkit.errors import InitkitError
 from initkit.plan import order
 from initkit.run import cgroup, claim, control, descriptors, detect, family
 from initkit.run.aliases import Aliases
-from initkit.run.descriptors import open_standard_streams
 from initkit.run.fleet import Fleet
 from initkit.run.hearing import STOP
 from initkit.run.kin import Kin, Roll
@@ -18,6 +17,7 @@ from initkit.run.life import kind_of
 from initkit.run.loop import Loop
 from initkit.run.prefix import Output, labels
 from initkit.run.quickspawn import keep_private
+from initkit.run.tell import spoken
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def up(services: Sequence[Service], name: str) -> int:
     ordered = order.of(services)
     for service in services:
         plan.verify(service)
-    open_standard_streams()
+    descriptors.open_standard_streams()
     listened = sum(len(socket.listens) for each in services for socket in each.sockets)
     descriptors.make_room(_EACH * len(services) + listened + _ALL)
     from initkit.plan import kernel
@@ -122,7 +122,7 @@ def _registers(
 
 def _reporter(say: Callable[[str], None]) -> Callable[[str, str], None]:
     def report(word: str, text: str) -> None:
-        line = text.partition(" ")[2] if word in ("failed", "restarting") else text
+        line = spoken(word, text)
         if line:
             say(line)
 
