@@ -37,9 +37,9 @@ class Grouped:
         return [*refused, *self._signal_others(numbers, spared, told)]
 
     def _signal_others(self, numbers: tuple[int, ...], spared: tuple[str, ...], told: Told) -> list[Stat]:
-        """Those that have been moved elsewhere: by themselves, or by a session of PAM's."""
-        fresh = [each for each in self.base.quickly() if (each.pid, each.start) not in told]
-        others = [each for each in fresh if not self.group.has(each.pid)]
+        """Those that have been moved elsewhere, by themselves or by a session of PAM's; and those that were on their
+        way into the group while it was gone through."""
+        others = [each for each in self.base.quickly() if (each.pid, each.start) not in told]
         told.update((each.pid, each.start) for each in others)
         return [each for each in others if not family.is_spared(each, spared) and not family.reaches(each, numbers)]
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from initkit.run import cgroup
+from initkit.run import cgroup, identity
+from initkit.run.grouped import Grouped
 from initkit.settings.load import load
 
-from .harness import WITHOUT_GROUPS, Services, alive, finish, lines, until
+from .harness import PATIENCE, WITHOUT_GROUPS, Services, alive, finish, lines, until
 from .ups import SLEEP, Up
 
 #: Has orphans of its own, and is nobody's child here: then it becomes "main", the rest stays.
@@ -143,6 +146,36 @@ def test_what_a_killed_manager_leaves_is_ended_by_the_next(services: Services) -
     _, _, err = finish(second)
     assert "left over from before: stopped" in err
     assert not folder(unit).exists()
+
+
+NO_LOOP: Any = None  # nothing is waited for
+
+
+class OnItsWay:
+    """A family whose only process enters the group when the group has been gone through: as one does that has just
+    been forked."""
+
+    def __init__(self, path: Path, pid: int) -> None:
+        self.path, self.pid = path, pid
+
+    def quickly(self) -> list[identity.Stat]:
+        (self.path / "cgroup.procs").write_text(str(self.pid))
+        found = identity.stat(self.pid)
+        return [found] if found else []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_who_enters_it_meanwhile_hears_the_signal(services: Services, number: int) -> None:
+    unit = services.unit("ExecStart=/bin/sleep 1000")
+    group = cgroup.Group(cgroup.own(), load(str(unit)))
+    sleep = subprocess.Popen(["/bin/sleep", "1000"])
+    try:
+        family = Grouped(OnItsWay(folder(unit), sleep.pid), group, NO_LOOP, lambda: ())  # type: ignore[arg-type]
+        assert family.signal_all((number,)) == []
+        assert sleep.wait(PATIENCE) == -number
+    finally:
+        sleep.kill()
+        group.remove(NO_LOOP)
 
 
 def test_two_managers_share_no_group(services: Services) -> None:
