@@ -5,7 +5,7 @@ the group finds all of them, kills all of them at once, and tells when none is l
 
 It is made below the manager's own group, so that limits which the manager is under remain the service's; in a tree that
 systemd keeps only where that group is delegated (systemd.resource-control(5), Delegate=). Everything that a service has
-starts in its group: nothing is moved there that may have forked before.
+is born in its group, or moved there before it can have forked.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import os
 import select
 
 from initkit import plan
+from initkit.plan import kernel
 from initkit.run import family, identity
 
 TYPE_CHECKING = False
@@ -104,6 +105,8 @@ class Group:
         """
         self.home, self.top = home, f"{home}/{_PARENT}"
         self.path = f"{self.top}/{name_of(service)}"
+        #: Whether the kernel may kill what is born in it: `cgroup.kill` has been written to it, for all that is known.
+        self.spoilt = os.path.exists(self.path)
         self._folder = _make(self.path)
         try:
             # Others write here as well: the group that has nobody's lock is what a killed manager has left.
@@ -122,6 +125,7 @@ class Group:
         self.inner = _inner(home) + self.path.removeprefix(home)
         self._events = -1  # cgroup.events, while it is waited for
         self._memory = -1  # memory.events
+        self._inside = False  # whether this process was born in it
         self.subgroup = service.delegate_subgroup if service.delegate is not None else ""
 
     # --- who is in it ---------------------------------------------------------------------------------------------
@@ -194,9 +198,24 @@ class Group:
 
     # --- in and out -----------------------------------------------------------------------------------------------
 
+    def fork(self) -> int:
+        """fork(2), for a child that executes something: born in the group where the kernel knows how to."""
+        if self.spoilt or len(os.listdir("/proc/self/task")) > 1:
+            return os.fork()
+        folder = os.open(self.subgroup or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._folder)
+        try:
+            pid = kernel.fork_into(folder)
+        except OSError:
+            return os.fork()
+        finally:
+            os.close(folder)
+        self._inside = pid == 0
+        return pid
+
     def enter(self) -> None:
         """Let this process be in it, and what it starts."""
-        self._write("cgroup.procs", "0", self.subgroup)
+        if not self._inside:
+            self._write("cgroup.procs", "0", self.subgroup)
 
     def leave(self) -> None:
         """Go back to the manager's own."""
@@ -213,6 +232,7 @@ class Group:
         """SIGKILL to all of them at once; False where the kernel has no way to do it (before Linux 5.14)."""
         if self.has(os.getpid()):
             return False
+        self.spoilt = True
         try:
             self._write("cgroup.kill", "1")
         except FileNotFoundError:

@@ -79,7 +79,7 @@ class Hearing:
         self.said_ready = self.said_stopping = False
         self.reloading = False  # whether it has said RELOADING=1, and not READY=1 since
         self.status_text, self.errno = "", 0
-        self._casualties = self.group.casualties() if self.group else 0
+        self.casualties = self.group.casualties() if self.group else 0  # before
         self.access = self.service.notify_access
         self.interval = self.service.watchdog  # seconds, that signs of life may be apart
         self.unguard()
@@ -170,6 +170,8 @@ class Hearing:
             if event.number in self._mine or event.number == self.main:  # not the orphans that are only reaped
                 self._mine.discard(event.number)
                 self.exits[event.number] = event.status
+                if self.group and event.status & 0x7F == 9:  # SIGKILL: perhaps by somebody else's `cgroup.kill`
+                    self.group.spoilt = True
                 if event.number == self.main:
                     self.last_status = event.status
         elif event.kind == "signal":
@@ -181,7 +183,7 @@ class Hearing:
         """Whether a process of this life has been killed for want of memory, and OOMPolicy= does not go on."""
         if not self.group or self.service.oom_policy == "continue":
             return False
-        return self.group.casualties() > self._casualties
+        return self.group.casualties() > self.casualties
 
     def _bereaved(self) -> None:
         self.report("note", f"{self.service.name}: a process has been killed for want of memory")

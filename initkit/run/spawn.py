@@ -30,13 +30,14 @@ def spawn(
     fds: Mapping[int, int] | None = None,
     prepare: Callable[[Process], None] | None = None,
     enrol: Callable[[], None] | None = None,
+    fork: Callable[[], int] = os.fork,
 ) -> tuple[int, int]:
     """Fork, and perform the steps in the child, in a session of its own.
 
     Returns its pid and a pipe that closes when the program is executed; before that it may bring one line: why it was
     not. `output` is where output goes that the settings send nowhere; `fds` are the program's by their numbers there;
     `prepare` is called in the child, before the first step, and `enrol` first of all, so that nothing runs that nobody
-    knows of.
+    knows of; `fork` makes the child.
 
     Raises:
         OSError: when there is no descriptor, or no process, to be had.
@@ -45,7 +46,7 @@ def spawn(
     # A signal for the child must not end in a handler of ours: it waits until the child has its own.
     before = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
     try:
-        pid = os.fork()
+        pid = fork()
     except OSError:
         _signal.pthread_sigmask(_signal.SIG_SETMASK, before)
         os.close(report)

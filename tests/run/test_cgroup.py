@@ -151,6 +151,38 @@ def test_what_a_killed_manager_leaves_is_ended_by_the_next(services: Services) -
 NO_LOOP: Any = None  # nothing is waited for
 
 
+def test_programs_are_born_in_it(services: Services) -> None:
+    unit = services.unit("ExecStart=/bin/sleep 1000")
+    group = cgroup.Group(cgroup.own(), load(str(unit)))
+    pid = group.fork()
+    if pid == 0:
+        try:
+            os.execv("/bin/sleep", ["sleep", "1000"])
+        finally:
+            os._exit(1)
+    try:
+        assert pids(unit) == [pid]
+    finally:
+        assert group.kill()
+        os.waitpid(pid, 0)
+        group.remove(NO_LOOP)
+
+
+def test_somebody_else_kills_all_in_it(services: Services) -> None:
+    """The kernel kills what is born in such a group at once: the next life has another one."""
+    unit = services.unit("ExecStart=/bin/sleep 1000\nRestart=always\nRestartSec=0\nStartLimitBurst=100")
+    running = services.foreground(unit)
+    known: set[int] = set()
+    for _ in range(3):
+        until(lambda: folder(unit).exists() and [pid for pid in pids(unit) if pid not in known])
+        known.update(pids(unit))
+        (folder(unit) / "cgroup.kill").write_text("1")
+    until(lambda: [pid for pid in pids(unit) if pid not in known])
+    _, _, err = finish(running)
+    assert err.count("restarted in") == 3
+    assert not folder(unit).exists()
+
+
 class OnItsWay:
     """A family whose only process enters the group when the group has been gone through: as one does that has just
     been forked."""

@@ -1,14 +1,16 @@
-"""The two ways to start a program, posix_spawn(3) and fork(2): what comes of them is the same."""
+"""The ways to start a program (posix_spawn(3), fork(2), a birth in a control group): what comes of them is the same."""
 
 from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from initkit import plan
+from initkit.run import cgroup
 from initkit.run.quickspawn import keep_private, quickspawn
 from initkit.run.spawn import blank, spawn
 from initkit.settings.load import load
@@ -23,11 +25,19 @@ def quickly(service: Service, output: int | None = None) -> int:
     return quickspawn(plan.main_program(service), blank(service, {"TOLD": "yes", "INVOCATION_ID": "1"}, output))
 
 
-def by_fork(service: Service, output: int | None = None) -> int:
+def by_fork(service: Service, fork: Callable[[], int] = os.fork) -> int:
     variables = {"TOLD": "yes", "INVOCATION_ID": "1"}
-    pid, report = spawn(service, plan.main_program(service), variables, output=output)
+    pid, report = spawn(service, plan.main_program(service), variables, fork=fork)
     with open(report, "rb") as file:
         assert file.read() == b""
+    return pid
+
+
+def by_birth(service: Service) -> int:
+    group = cgroup.Group(cgroup.own(), service)
+    pid = by_fork(service, group.fork)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    group.remove(None)  # type: ignore[arg-type]  # nothing is waited for
     return pid
 
 
@@ -58,14 +68,17 @@ def facts(services: Services, settings: str, start: object) -> tuple[object, ...
         "StandardOutput=truncate:FOLDER/log\nStandardError=file:FOLDER/errors\nStandardInput=file:/etc/passwd",
     ],
 )
-def test_both_ways_are_the_same(services: Services, settings: str) -> None:
+def test_all_ways_are_the_same(services: Services, settings: str) -> None:
     settings = settings.replace("FOLDER", str(services.folder))
     stray = os.open(STRAY, os.O_RDONLY)
     os.set_inheritable(stray, True)  # as a caller may leave one open
     keep_private()
     ignored = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     try:
-        assert facts(services, settings, quickly) == facts(services, settings, by_fork)
+        found = facts(services, settings, by_fork)
+        assert facts(services, settings, quickly) == found
+        if cgroup.own():
+            assert facts(services, settings, by_birth) == found
     finally:
         signal.signal(signal.SIGUSR1, ignored)
         os.close(stray)
