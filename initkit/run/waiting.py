@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # `signal` costs an `enum`
 import os
 import time
 
@@ -156,8 +157,8 @@ class Waiting(Hearing):
         def enrol() -> None:
             try:
                 register.enrol(word)
-            except OSError:
-                pass  # as the manager has told of what it could not write itself
+            except OSError:  # the manager has told of what it could not write itself
+                _signal.sigtimedwait((_signal.SIGXFSZ,), 0)  # it waits while it is blocked, and then ends the program
 
         return enrol
 

@@ -11,7 +11,8 @@ import socket
 import subprocess
 import sys
 import termios
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -150,12 +151,23 @@ def sockets(pid: int) -> int:
         return -1
 
 
-def no_descriptor(pid: int) -> None:
-    """Let a manager have no more descriptors than it has, once nobody asks it anything."""
+@contextmanager
+def no_descriptor(up: Up, pid: int) -> Iterator[None]:
+    """Let a manager have no more descriptors than it has. What is free below the highest one goes to silent clients."""
     until(lambda: sockets(pid) == 1, "the clients gone")
-    taken = {int(each) for each in os.listdir(f"/proc/{pid}/fd")}
-    free = next(number for number in range(len(taken) + 1) if number not in taken)
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (free, resource.prlimit(pid, resource.RLIMIT_NOFILE)[1]))
+    limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    most = max(int(each) for each in os.listdir(f"/proc/{pid}/fd")) + 1
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, limits[1]))
+    with ExitStack() as clients:
+        while len(os.listdir(f"/proc/{pid}/fd")) < most:
+            before = sockets(pid)
+            clients.enter_context(socket.socket(socket.AF_UNIX)).connect(
+                f"{up.services.runtime}/initkit/{up.name}.sock"
+            )
+            until(lambda before=before: sockets(pid) > before, "the client accepted")
+        yield
+        if alive(pid):
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
 
 
 def test_no_descriptor_is_left(up: Up) -> None:
@@ -166,21 +178,20 @@ def test_no_descriptor_is_left(up: Up) -> None:
         running = up.start(stdout=said, stderr=said)
         up.wait_for(a="active", b="active")
         first, other = up.pid("a"), up.pid("b")
-        limits = resource.prlimit(running.pid, resource.RLIMIT_NOFILE)
-        no_descriptor(running.pid)
-        os.kill(first, signal.SIGKILL)
-        until(lambda: "Too many open files; restarted in" in Path(said.name).read_text(), "a start that fails")
-        assert alive(other)
-        resource.prlimit(running.pid, resource.RLIMIT_NOFILE, limits)
+        with no_descriptor(up, running.pid):
+            os.kill(first, signal.SIGKILL)
+            until(lambda: "Too many open files; restarted in" in Path(said.name).read_text(), "a start that fails")
+            assert alive(other)
         up.wait_for(a="active", b="active")
         assert up.pid("b") == other
         second = up.pid("a")
         assert second != first
         os.kill(second, signal.SIGKILL)
-        until(lambda: up.pid("a") not in (0, None, second), "a life that has begun with all that it may need")
-        no_descriptor(running.pid)
-        running.send_signal(signal.SIGTERM)
-        assert running.wait(PATIENCE) in (0, 1)  # 1: one of the services has been refused something meanwhile
+        until(lambda: up.pid("a") not in (0, None, second), "another life")
+        up.wait_for(a="active")  # with all that it may need
+        with no_descriptor(up, running.pid):
+            running.send_signal(signal.SIGTERM)
+            assert running.wait(PATIENCE) in (0, 1)  # 1: one of the services has been refused something meanwhile
     assert not up.services.started()
 
 
