@@ -66,7 +66,7 @@ def one(place: Place, peer: Peer, lived: float) -> Found:
 
 
 def _restart(place: Place) -> float:
-    (pid,) = place.programs()
+    pid = place.only_program()
     pidfd = os.pidfd_open(pid)
     place.forget_stamps()
     os.kill(pid, signal.SIGKILL)
@@ -75,7 +75,7 @@ def _restart(place: Place) -> float:
 
 
 def _stop(place: Place, command: list[str | Path]) -> float:
-    (pid,) = place.programs()
+    pid = place.only_program()
     pidfd = os.pidfd_open(pid)
     process = place.begin(command)
     dead = wait_for_end(pidfd)

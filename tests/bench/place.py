@@ -175,6 +175,11 @@ class Place:
         """Those of them that are the program that is looked after."""
         return [pid for pid in self.left() if executable(pid) == str(self.program)]
 
+    def only_program(self) -> int:
+        """The one that there is, once it is alone: its manager may still be at what comes before or after."""
+        until(lambda: len(self.programs()) == 1, "a program that is alone")
+        return self.programs()[0]
+
     def managers(self) -> list[int]:
         """Those of them that are not."""
         return [pid for pid in self.left() if executable(pid) != str(self.program)]
