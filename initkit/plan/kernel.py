@@ -42,9 +42,9 @@ def fork_into(group: int) -> int:
     """fork(2), the child in a control group, an open folder of version 2, from its birth: it takes a grace period of
     the kernel's less than a move there.
 
-    Nothing in C hears of it as of a fork: for a process with one thread, whose child is to execute something. A child
-    in a group to which `cgroup.kill` was ever written may be killed at its birth (Linux 6.14 compares the group's count
-    of kills with its parent's group's).
+    Nothing in C hears of it as of a fork: for a process with one thread, whose child is to execute something. In a
+    group to which `cgroup.kill` was ever written the child may be killed at its birth (since Linux 6.14, which compares
+    the group's count of kills with that of its parent's group).
 
     Raises:
         OSError: the kernel, or who filters its calls, does not allow it.

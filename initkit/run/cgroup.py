@@ -105,8 +105,7 @@ class Group:
         """
         self.home, self.top = home, f"{home}/{_PARENT}"
         self.path = f"{self.top}/{name_of(service)}"
-        #: Whether the kernel may kill what is born in it: `cgroup.kill` has been written to it, for all that is known.
-        self.spoilt = os.path.exists(self.path)
+        self.spoilt = False  # whether the kernel kills what is born in it
         self._folder = _make(self.path)
         try:
             # Others write here as well: the group that has nobody's lock is what a killed manager has left.
@@ -204,7 +203,10 @@ class Group:
             return os.fork()
         folder = os.open(self.subgroup or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._folder)
         try:
-            pid = kernel.fork_into(folder)
+            pid = _born(folder)
+        except ChildProcessError:
+            self.spoilt = True
+            return os.fork()
         except OSError:
             return os.fork()
         finally:
@@ -232,7 +234,6 @@ class Group:
         """SIGKILL to all of them at once; False where the kernel has no way to do it (before Linux 5.14)."""
         if self.has(os.getpid()):
             return False
-        self.spoilt = True
         try:
             self._write("cgroup.kill", "1")
         except FileNotFoundError:
@@ -305,6 +306,30 @@ def _make(path: str) -> int:
         except FileNotFoundError:
             continue
     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+
+
+def _born(folder: int) -> int:
+    """As `kernel.fork_into`, which returns in the parent when the child runs.
+
+    Raises:
+        ChildProcessError: it was killed at its birth; OSError: it cannot be born there.
+    """
+    source, sink = os.pipe2(os.O_CLOEXEC)
+    try:
+        pid = kernel.fork_into(folder)
+        if pid == 0:
+            os.write(sink, b".")
+    except OSError:
+        os.close(source)
+        raise
+    finally:
+        os.close(sink)
+    lives = pid == 0 or bool(os.read(source, 1))
+    os.close(source)
+    if not lives:
+        os.waitpid(pid, 0)
+        raise ChildProcessError(errno.ECHILD, os.strerror(errno.ECHILD))
+    return pid
 
 
 def _rmdir(folder: str) -> bool:

@@ -170,8 +170,6 @@ class Hearing:
             if event.number in self._mine or event.number == self.main:  # not the orphans that are only reaped
                 self._mine.discard(event.number)
                 self.exits[event.number] = event.status
-                if self.group and event.status & 0x7F == 9:  # SIGKILL: perhaps by somebody else's `cgroup.kill`
-                    self.group.spoilt = True
                 if event.number == self.main:
                     self.last_status = event.status
         elif event.kind == "signal":

@@ -169,15 +169,16 @@ def test_programs_are_born_in_it(services: Services) -> None:
 
 
 def test_somebody_else_kills_all_in_it(services: Services) -> None:
-    """The kernel kills what is born in such a group at once: the next life has another one."""
-    unit = services.unit("ExecStart=/bin/sleep 1000\nRestart=always\nRestartSec=0\nStartLimitBurst=100")
+    """The kernel kills what is born in such a group later: that is no life of the service's."""
+    begun = services.out / "begun"
+    program = services.script(f"echo $$ >> {begun}\nexec sleep 1000")
+    unit = services.unit(f"ExecStart={program}\nRestart=always\nRestartSec=0\nStartLimitBurst=100")
     running = services.foreground(unit)
-    known: set[int] = set()
-    for _ in range(3):
-        until(lambda: folder(unit).exists() and [pid for pid in pids(unit) if pid not in known])
-        known.update(pids(unit))
+    for count in range(1, 4):
+        until(lambda count=count: len(lines(begun)) == count, "another life")
         (folder(unit) / "cgroup.kill").write_text("1")
-    until(lambda: [pid for pid in pids(unit) if pid not in known])
+    until(lambda: len(lines(begun)) == 4, "the last life")
+    assert pids(unit) == [int(lines(begun)[-1])]
     _, _, err = finish(running)
     assert err.count("restarted in") == 3
     assert not folder(unit).exists()
