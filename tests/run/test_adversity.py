@@ -37,6 +37,12 @@ def main_pid(services: Services, unit: Path) -> int:
     return int(str(status(services, unit)["mainPid"] or 0))
 
 
+def enrolled(services: Services, unit: Path) -> set[int]:
+    """The main processes that are taken down."""
+    known = register.read(f"{services.runtime}/initkit/{unit.stem}.register")
+    return {each.pid for each in known.main} if known else set()
+
+
 def kill_main(services: Services, unit: Path) -> None:
     """Return in the next life."""
     until(lambda: main_pid(services, unit), "a main process")
@@ -242,9 +248,8 @@ def test_the_register_cannot_be_written(services: Services, settings: str) -> No
             kill_main(services, unit)
         resource.prlimit(running.pid, resource.RLIMIT_FSIZE, limits)
         kill_main(services, unit)
-        known = register.read(f"{services.runtime}/initkit/{unit.stem}.register")
-        assert known
-        assert main_pid(services, unit) in {each.pid for each in known.main}
+        main = main_pid(services, unit)
+        until(lambda: main in enrolled(services, unit), "it is taken down")
         assert finish(running)[0] == 0
         teller.communicate(timeout=PATIENCE)
         assert Path(said.name).read_text().count("nobody will find it if this manager is killed") == 1
