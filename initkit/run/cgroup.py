@@ -201,16 +201,15 @@ class Group:
         """fork(2), for a child that executes something: born in the group where the kernel knows how to."""
         if self.spoilt or len(os.listdir("/proc/self/task")) > 1:
             return os.fork()
-        folder = os.open(self.subgroup or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._folder)
         try:
-            pid = _born(folder)
-        except ChildProcessError:
-            self.spoilt = True
+            folder = os.open(self.subgroup or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._folder)
+            try:
+                pid = _born(folder)
+            finally:
+                os.close(folder)
+        except OSError as fault:
+            self.spoilt = isinstance(fault, ChildProcessError)
             return os.fork()
-        except OSError:
-            return os.fork()
-        finally:
-            os.close(folder)
         self._inside = pid == 0
         return pid
 
