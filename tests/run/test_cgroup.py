@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -181,6 +182,21 @@ def test_somebody_else_kills_all_in_it(services: Services) -> None:
     assert pids(unit) == [int(lines(begun)[-1])]
     _, _, err = finish(running)
     assert err.count("restarted in") == 3
+    assert not folder(unit).exists()
+
+
+def test_where_nothing_can_be_born_in_it(services: Services) -> None:
+    """As in a container whose filter does not know clone3(2)."""
+    unit = services.unit("ExecStart=/bin/sleep 1000\nRestart=always")
+    outer = services.unit(
+        f"ExecStart={sys.executable} -m initkit run {unit} --foreground\n"
+        "SystemCallFilter=~clone3\nSystemCallErrorNumber=ENOSYS",
+        name="outer",
+    )
+    running = services.foreground(outer)
+    services.active(unit)
+    assert len(pids(unit)) == 1
+    assert finish(running)[0] == 0
     assert not folder(unit).exists()
 
 
