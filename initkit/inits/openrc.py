@@ -251,6 +251,8 @@ def _depend(service: Service) -> Iterator[tuple[str, str]]:
                 found.setdefault(word_of, []).append(name)
             elif unit.endswith(".service"):
                 found.setdefault(word, []).append(unit.removesuffix(".service"))
+    if service.type == "dbus":
+        found.setdefault("need", []).append("dbus")
     own: dict[str, list[str]] = {}
     for entry in service.tables("openrc"):
         if entry.key in _DEPEND:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from initkit.settings.service import Entry
 
 _SUPERVISES = "systemd's part is played by the runner"
+_ON_THE_BUS = Support(RUNNER, "the runner waits for the name on the message bus")
 
 #: What becomes of the directives that no step of the plan stands for. A function decides by the service's values.
 #: Of a directive whose value asks for nothing.
@@ -44,6 +45,7 @@ _TABLE: dict[str, Support | Callable[[Service], Support]] = {
     "ExecStop": lambda service: _commands(service, "exec_stop"),
     "ExecStopPost": lambda service: _commands(service, "exec_stop_post"),
     "Type": lambda service: _type(service),
+    "BusName": lambda service: _ON_THE_BUS if service.type == "dbus" else Support(SCRIPT, "only Type=dbus asks for it"),
     "PIDFile": Support(SCRIPT, "the script's own PID file, or the program's"),
     "GuessMainPID": Support(SCRIPT, "the script never guesses"),
     "RemainAfterExit": lambda service: (
@@ -174,7 +176,7 @@ def _type(service: Service) -> Support:
     if service.type in ("notify", "notify-reload"):
         return Support(RUNNER, "the runner serves the NOTIFY_SOCKET")
     if service.type == "dbus":
-        return Support(NONE, "nobody but systemd watches the bus")
+        return _ON_THE_BUS
     if service.type == "forking" and not service.pid_file:
         return Support(RUNNER, "without PIDFile= only a parent sees which process stays")
     return Support(SCRIPT, "start waits for what the type calls started")

@@ -223,7 +223,7 @@ def parental(service: Service) -> Iterator[str]:
     """What a process has to stay with the program for: directives, and the service's sockets."""
     if service.restart != "no":
         yield "Restart"
-    if service.type in ("notify", "notify-reload", "oneshot", "forking"):
+    if service.type in ("notify", "notify-reload", "oneshot", "forking", "dbus"):
         yield "Type"
     if service.notify_access not in ("", "none"):
         yield "NotifyAccess"

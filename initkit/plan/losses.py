@@ -13,7 +13,7 @@ _IMMATERIAL = frozenset((
     "AllowIsolate", "CollectMode", "DefaultDependencies", "IgnoreOnIsolate", "JobRunningTimeoutSec", "JobTimeoutAction",
     "JobTimeoutRebootArgument", "JobTimeoutSec", "OnFailureIsolate", "OnFailureJobMode", "OnSuccessJobMode",
     "RebootArgument", "RefuseManualStart", "RefuseManualStop", "RequiresMountsFor", "SourcePath", "StopWhenUnneeded",
-    "WantsMountsFor", "BusName", "BlockIOAccounting", "CPUAccounting", "IOAccounting", "IPAccounting",
+    "WantsMountsFor", "BlockIOAccounting", "CPUAccounting", "IOAccounting", "IPAccounting",
     "MemoryAccounting", "TasksAccounting", "Slice", "Sockets", "LogRateLimitBurst", "LogRateLimitIntervalSec",
     "TimeoutCleanSec", "CoredumpReceive", "CPUPressureWatch", "IOPressureWatch", "MemoryPressureWatch",
     "CPUPressureThresholdSec", "IOPressureThresholdSec", "MemoryPressureThresholdSec", "UtmpIdentifier",

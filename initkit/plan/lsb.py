@@ -77,6 +77,8 @@ def _required(service: Service) -> Iterator[str]:
     for unit in (*service.after, *service.requires, *service.wants):
         if _FACILITIES.get(unit):
             yield _FACILITIES[unit]
+    if service.type == "dbus":
+        yield "dbus"
     yield from _services(service.requires)
 
 

@@ -186,6 +186,7 @@ class Ending(Waiting):
 
             restarted = self.then == "start" or (not self.stopping and will_restart(service, self.outcome))
             leftovers.remove(service, self.invocation, self._uid(), restarted=restarted)
+        self._forget_bus()
         if self.joined:
             self.joined.leave()
             self.joined = None
@@ -197,6 +198,13 @@ class Ending(Waiting):
         if self.user:
             self.user.release()
             self.user = None
+
+    def _forget_bus(self) -> None:
+        """Ask no more."""
+        if self.bus:
+            self.loop.unwatch(self.bus.fileno())
+            self.bus.close()
+            self.bus = None
 
     def _uid(self) -> int:
         """The number of the service's user; 0 for root, and for one that does not exist."""

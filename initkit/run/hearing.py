@@ -15,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from initkit.run.bus import BusName
     from initkit.run.cgroup import Group
     from initkit.run.family import Family
     from initkit.run.identity import Stat
@@ -69,6 +70,7 @@ class Hearing:
         self.begin()
         self.exits: dict[int, int] = {}  # wait statuses of the programs started here
         self.notify: NotifySocket | None = None
+        self.bus: BusName | None = None  # while a service of Type=dbus lives
         self._mine: set[int] = set()  # pids of the programs started here, until they are reaped
         self._failures: dict[int, str] = {}  # why a program was not executed, "" when it was
 

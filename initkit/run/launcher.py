@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _LINES = 10
 #: Types whose program tells, in one way or another, that it works.
-_TELLING = ("notify", "notify-reload", "oneshot", "forking")
+_TELLING = ("notify", "notify-reload", "oneshot", "forking", "dbus")
 
 
 class Launcher:

@@ -9,7 +9,7 @@ import time
 from initkit import plan
 from initkit.run import pidfile
 from initkit.run.ending import Ending
-from initkit.run.loop import INFINITY
+from initkit.run.loop import INFINITY, Event
 from initkit.run.outcome import Outcome, result_of
 
 TYPE_CHECKING = False
@@ -81,6 +81,8 @@ class Starting(Ending):
         if service.type == "oneshot":
             yield from self._run_each()
             return
+        if service.type == "dbus" and not self._ask_bus():
+            return
         pid = self._start_program(None if service.callable else service.exec_start[0])
         self.main, self.control = (0, pid) if service.type == "forking" else (pid, 0)
         if not pid or not (yield from self.executed(pid)):
@@ -91,7 +93,39 @@ class Starting(Ending):
             yield from self.until(lambda: self.said_ready)
             if self.outcome.result == "success":
                 self.outcome = Outcome("protocol", self.outcome.status, "ended before it said READY=1")
+        elif self.bus:
+            yield from self.until(self._has_name)
+            if self.outcome.result == "timeout":
+                self.outcome = Outcome("timeout", note=f"no {service.bus_name} on the message bus in time")
         self.write_main_pid()
+
+    def _ask_bus(self) -> bool:
+        """Ask the bus for BusName= from now on; without a bus, that is the outcome."""
+        from initkit.run.bus import BusName
+
+        try:
+            self.bus = BusName(self.service.bus_name, user=self.service.user)
+        except OSError as fault:
+            where = f"{fault.filename}: " if fault.filename else ""
+            self.outcome = Outcome("resources", note=f"no message bus: {where}{fault.strerror}")
+            return False
+        self.loop.watch(self.bus.fileno(), self._hear_bus)
+        return True
+
+    def _hear_bus(self) -> tuple[Event, ...]:
+        assert self.bus
+        self.bus.read()
+        if self.bus.lost:
+            self.loop.unwatch(self.bus.fileno())
+            if self.ready:
+                self.report("note", f"{self.service.name}: the message bus: {self.bus.lost}")
+        return (Event("wake", to=self.kin),)
+
+    def _has_name(self) -> bool:
+        """Whether BusName= is on the bus. A bus that tells no more is the outcome of a start."""
+        if self.bus and self.bus.lost and not self.bus.owned:
+            self.outcome = self.outcome or Outcome("resources", note=f"the message bus: {self.bus.lost}")
+        return bool(self.bus and self.bus.owned)
 
     def _run_each(self) -> Part[None]:
         """Type=oneshot: all programs to their ends, each the main process in its turn."""

@@ -44,7 +44,10 @@ class Waiting(Hearing):
     pardoned = False  # whether a failure of the program in ExecStart= that runs does not count
 
     def lives(self) -> bool:
-        """Whether the service still runs: ExitType=, and Type=forking where no process is known to be the main one."""
+        """Whether the service still runs: ExitType=, Type=forking where no process is known to be the main one, and
+        Type=dbus without its name."""
+        if self.ready and self.bus and not (self.bus.owned or self.bus.lost):
+            return False
         if self.main and self.main not in self.exits:
             return True
         alone = self.main and self.service.exit_type == "main"

@@ -306,6 +306,7 @@ class Service(Resources):
 
     # systemd.service(5)
     type_set = One("Type", directives.service_type, "")
+    bus_name = One("BusName", str, "", expand=True)
     exec_start = Many("ExecStart", command.parse)
     exec_condition = Many("ExecCondition", command.parse)
     exec_start_pre = Many("ExecStartPre", command.parse)
@@ -419,8 +420,10 @@ class Service(Resources):
 
     @property
     def type(self) -> str:
-        """Type=, with systemd's default: oneshot when there is no ExecStart=, else simple."""
-        return self.type_set or ("simple" if self.exec_start or self.callable else "oneshot")
+        """Type=, with systemd's default: dbus with BusName=, oneshot when there is no ExecStart=, else simple."""
+        if self.type_set or self.bus_name:
+            return self.type_set or "dbus"
+        return "simple" if self.exec_start or self.callable else "oneshot"
 
     @property
     def oom_policy(self) -> str:
@@ -577,7 +580,7 @@ class Service(Resources):
 
     def _verify_type(self) -> None:
         """What systemd.service(5) refuses."""
-        if self.type == "dbus" and not self.has("BusName"):
+        if self.type == "dbus" and not self.bus_name:
             raise self.assignments("Type")[-1].error('expected bus_name = "…" (BusName=) with this type')
         if self.type == "oneshot" and self.restart in ("always", "on-success"):
             raise self.assignments("Restart")[-1].error("not allowed for a service of type oneshot")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -152,7 +153,7 @@ SIMPLE = 'exec_start = ["/bin/app"]\n'
         ('state_directory = ["a:b"]', "StateDirectory", RUNNER),
         ("nice = 0\nprivate_tmp = false", "PrivateTmp", SCRIPT),
         ('protect_system = "strict"', "ProtectSystem", RUNNER),
-        ('type = "dbus"\nbus_name = "org.example.App"', "Type", NONE),
+        ('type = "dbus"\nbus_name = "org.example.App"', "Type", RUNNER),
         ('binds_to = ["other.service"]', "BindsTo", NONE),
     ],
 )
@@ -196,3 +197,9 @@ def test_without_the_runner_at_any_price(tmp_path: Path) -> None:
 def test_its_own_table(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"app.toml:3: ned = .*no setting of \[openrc\] \(did you mean need\?\)"):
         script(written(tmp_path, f'{SIMPLE}[openrc]\nned = "net"\n'))
+
+
+def test_one_that_has_a_name_on_the_bus_needs_the_bus(tmp_path: Path) -> None:
+    text = script(written(tmp_path, 'exec_start = ["/bin/app"]\nbus_name = "org.example.App"\n'))
+    (depend,) = re.findall(r"^depend\(\) \{\n(.*?)^\}", text, re.M | re.S)
+    assert depend.split() == ["need", "dbus"]

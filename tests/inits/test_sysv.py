@@ -187,6 +187,12 @@ def test_header_of_an_early_service(tmp_path: Path) -> None:
     assert (found["Required-Start"], found["Default-Start"], found["X-Start-Before"]) == ("$local_fs", "S", "firewalld")
 
 
+def test_header_of_one_that_has_a_name_on_the_bus(tmp_path: Path) -> None:
+    (tmp_path / "app.toml").write_text('exec_start = ["/bin/app"]\nbus_name = "org.example.App"\n')
+    found = header(script(load(str(tmp_path / "app.toml"))))
+    assert found["Required-Start"] == found["Required-Stop"] == "$remote_fs $syslog dbus"
+
+
 def test_header_by_the_table(tmp_path: Path) -> None:
     (tmp_path / "app.toml").write_text(
         'exec_start = ["/bin/app"]\n[sysv]\nprovides = "app other"\nrequired_start = ["$all"]\ndefault_start = "3 5"\n'

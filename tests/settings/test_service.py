@@ -38,6 +38,12 @@ def test_without_a_program_it_is_oneshot_and_has_all_the_time() -> None:
     assert service("Type=oneshot", "ExecStart=/bin/true").start_timeout == float("inf")
 
 
+def test_with_a_bus_name_it_is_of_type_dbus() -> None:
+    assert service("BusName=org.example.%p", "ExecStart=/bin/true").type == "dbus"
+    assert service("BusName=org.example.%p", "ExecStart=/bin/true").bus_name == "org.example.app"
+    assert service("BusName=org.example.App", "Type=exec", "ExecStart=/bin/true").type == "exec"
+
+
 def test_specifiers_are_expanded_where_systemd_does() -> None:
     found = service("User=%p", "PIDFile=%t/%n.pid", "ExecStart=/bin/%p %i 100%%", "Environment=A=%N", name="app@x")
     assert (found.account, found.pid_file) == ("app", "/run/app@x.service.pid")
