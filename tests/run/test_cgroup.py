@@ -53,7 +53,11 @@ def folder(unit: Path) -> Path:
 
 
 def pids(unit: Path) -> list[int]:
-    return list(map(int, (folder(unit) / "cgroup.procs").read_text().split()))
+    """Who is in it; nobody while it is not there, or is just being removed (ENODEV)."""
+    try:
+        return list(map(int, (folder(unit) / "cgroup.procs").read_text().split()))
+    except OSError:
+        return []
 
 
 def pid_in(path: Path) -> int:
@@ -198,6 +202,25 @@ def test_where_nothing_can_be_born_in_it(services: Services) -> None:
     assert len(pids(unit)) == 1
     assert finish(running)[0] == 0
     assert not folder(unit).exists()
+
+
+def test_a_manager_in_a_group_that_was_killed_before(services: Services) -> None:
+    """The kernel would kill what it has born in another one."""
+    home = Path(cgroup.own()) / services.prefix
+    home.mkdir()
+    try:
+        (home / "cgroup.kill").write_text("1")
+        enters = ("sh", "-c", f'echo 0 > {home}/cgroup.procs && exec "$@"', "sh")
+        look = services.script(f"grep ^0:: /proc/self/cgroup > {services.out}/seen")
+        unit = services.unit(f"ExecStart={look}\nRestart=always")
+        running = services.foreground(unit, prefix=enters)
+        until(lambda: lines(services.out / "seen"))
+        _, _, err = finish(running)
+        assert "SIGKILL" not in err
+        assert lines(services.out / "seen")[0].endswith(f"/{home.name}/initkit/{unit.name}")
+    finally:
+        services.close()
+        home.rmdir()
 
 
 class OnItsWay:
