@@ -75,7 +75,7 @@ class Life(Starting):
             # A file of the host's is not seen below another root.
             path = f"{service.runtime_root}/initkit/{service.name}.notify" if service.root_directory == "/" else ""
             self.notify = NotifySocket(path)
-            self.loop.watch(self.notify.fileno(), self.read_messages)
+            self.loop.watch(self.notify.fileno(), self.read_messages, first=True)
 
     def _listens(self) -> bool:
         service = self.service

@@ -117,7 +117,7 @@ class Logger:
             self._service, steps, variables, output=self._output, prepare=self._prepare, enrol=self.enrol
         )
         self.kin.born(self.pid)
-        self._loop.watch(self._told, self._read)
+        self._loop.watch(self._told, self._read, first=True)
 
     def _start_again(self) -> None:
         """The service goes on, also where the system has nothing left for another logger."""

@@ -65,24 +65,30 @@ class Loop:
         self._woken: dict[object, None] = {}  # in the order of waking
         self._readers: dict[int, Callable[[], Iterable[Event]]] = {}
         self._due: dict[Callable[[], Iterable[Event]], float] = {}
-        self._ready: dict[int, int] = {}  # descriptors of this turn that are still to be read
+        self._first: set[int] = set()  # descriptors that are read before signals
+        self._ready: dict[int, int] = {}  # those of this turn that are still to be read
+        self._received: set[int] = set()  # signals that nobody has been told of yet
         self._poll = select.poll()
         self._wakeup, self._woken_by = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self.watch(self._wakeup, self._signals)
+        self._poll.register(self._wakeup, select.POLLIN)
         _signal.set_wakeup_fd(self._woken_by, warn_on_full_buffer=False)
         for number in {*signals, _signal.SIGCHLD}:
             _signal.signal(number, _nothing)
             _signal.siginterrupt(number, False)
 
-    def watch(self, fd: int, read: Callable[[], Iterable[Event]]) -> None:
-        """Call `read` for events whenever `fd` can be read."""
+    def watch(self, fd: int, read: Callable[[], Iterable[Event]], *, first: bool = False) -> None:
+        """Call `read` for events whenever `fd` can be read; `first` where what it told before a signal came, or a child
+        died, is to be heard before that."""
         self._readers[fd] = read
+        if first:
+            self._first.add(fd)
         self._poll.register(fd, select.POLLIN)
 
     def unwatch(self, fd: int) -> None:
         """Forget `fd`, which stays open."""
         if self._readers.pop(fd, None):  # else its function has failed
             self._poll.unregister(fd)
+            self._first.discard(fd)
         self._ready.pop(fd, None)  # its number may be another's before this turn is over
 
     def interest(self, fd: int, events: int) -> None:
@@ -154,21 +160,30 @@ class Loop:
     def _wait(self, deadline: float) -> Iterable[Event]:
         timeout = None
         first = min(deadline, *self._due.values()) if self._due else deadline
-        if first != INFINITY:
+        if self._received:
+            timeout = 0  # a reader has failed
+        elif first != INFINITY:
             timeout = min(_LONGEST, max(0, int((first - time.monotonic()) * 1000) + 1)) if first > 0 else 0
         self._ready = dict(self._poll.poll(timeout))
-        for fd in tuple(self._ready):
-            if self._ready.pop(fd, None) is not None:
-                yield from self._read(fd)
+        if self._wakeup in self._ready:
+            self._received.update(os.read(self._wakeup, 4096))
+            self._ready.update(self._poll.poll(0))  # what was there before the signals were
+            self._ready.pop(self._wakeup, None)
+        yield from self._read_all(fd for fd in tuple(self._ready) if fd in self._first)
+        yield from self._signals()
+        yield from self._read_all(tuple(self._ready))
         if self._due:
             yield from self._overdue()
+
+    def _read_all(self, fds: Iterable[int]) -> Iterable[Event]:
+        for fd in fds:
+            if self._ready.pop(fd, None) is not None:
+                yield from self._read(fd)
 
     def _read(self, fd: int) -> Iterable[Event]:
         try:
             return self._readers[fd]()
         except Exception as fault:
-            if fd == self._wakeup:
-                raise
             self.unwatch(fd)
             raise _ReaderError(fault) from None
 
@@ -179,7 +194,7 @@ class Loop:
                 yield from due()
 
     def _signals(self) -> Iterable[Event]:
-        received = set(os.read(self._wakeup, 4096))
+        received, self._received = self._received, set()
         # Deaths first: a stop that arrives with the death of the program finds it dead.
         if _signal.SIGCHLD in received:
             yield from reap(self.owners)

@@ -22,7 +22,7 @@ class Newline:
     def __init__(self, loop: Loop, said: Callable[[], tuple[Event, ...]]) -> None:
         self._loop, self._said = loop, said
         self._source, self.sink = os.pipe2(os.O_CLOEXEC)
-        loop.watch(self._source, self._read)
+        loop.watch(self._source, self._read, first=True)
 
     def given(self) -> None:
         """The program has its end: ours is closed, so that we hear when there is none any more."""

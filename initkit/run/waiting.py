@@ -223,7 +223,7 @@ class Waiting(Hearing):
             pid, report = spawn(
                 self.service, steps, variables, output=self.output, fds=fds, enrol=enrol, prepare=prepare, fork=fork
             )
-            self.loop.watch(report, lambda: self._read_report(pid, report))
+            self.loop.watch(report, lambda: self._read_report(pid, report), first=True)
         self.handed.started()
         self._mine.add(pid)
         if self.kin:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -190,6 +191,71 @@ def test_a_signal_while_there_is_no_main_process(services: Services) -> None:
     done = kill(managed, "USR1")
     assert (done.returncode, done.stderr) == (7, f"initkit: {managed.name} is not running\n")
     managed.end()
+
+
+# --- a stop right after the start ------------------------------------------------------------------------------------
+
+
+def after_that(running: subprocess.Popen[str], came: Callable[[], object], number: int) -> None:
+    """Have a manager that is not let run find two things at once: what is waited for, and a signal that came later."""
+    running.send_signal(signal.SIGSTOP)
+    until(lambda: state(running.pid) == "T")
+    until(came)
+    running.send_signal(number)
+    running.send_signal(signal.SIGCONT)
+
+
+def state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def test_a_stop_of_what_has_just_been_executed(services: Services) -> None:
+    """It is up, so ExecStop= has its turn."""
+    log, gate = services.out / "log", services.out / "gate"
+    os.mkfifo(gate)
+    program = services.script(f"echo up >> {log}; exec sleep 1000")
+    unit = services.unit(f"ExecStart={program}\nStandardInput=file:{gate}\nExecStop=/bin/sh -c 'echo stop >> {log}'\n")
+    running = services.foreground(unit)
+    until(lambda: len(services.started()) == 2)  # the second one waits for the other end
+    ends: list[int] = []
+
+    def executed() -> bool:
+        if not ends:
+            ends.append(os.open(gate, os.O_RDWR))
+        return lines(log) == ["up"]
+
+    after_that(running, executed, signal.SIGTERM)
+    _, err = running.communicate(timeout=20)
+    assert (running.returncode, err) == (0, "")
+    os.close(*ends)
+    assert lines(log) == ["up", "stop"]
+
+
+@pytest.mark.parametrize(
+    ("name", "then"), [("TERM", ["ready", "stop"]), ("HUP", ["ready", "reload", "stop"])], ids=["stop", "reload"]
+)
+def test_a_signal_after_ready(services: Services, name: str, then: list[str]) -> None:
+    log, gate = services.out / "log", services.out / "gate"
+    program = services.python(
+        f"while not os.path.exists('{gate}'):\n    time.sleep(0.01)\n"
+        f"notify('READY=1')\nopen('{log}', 'w').write('ready\\n')\ntime.sleep(1000)"
+    )
+    say = f"/bin/sh -c 'echo {{}} >> {log}'"
+    unit = services.unit(
+        f"Type=notify\nExecStart={program}\nExecStop={say.format('stop')}\nExecReload={say.format('reload')}"
+    )
+    running = services.foreground(unit)
+    until(lambda: len(services.started()) == 2)
+
+    def ready() -> bool:
+        gate.touch()
+        return lines(log) == ["ready"]
+
+    after_that(running, ready, getattr(signal, f"SIG{name}"))
+    if name == "HUP":
+        until(lambda: lines(log) == ["ready", "reload"])
+    assert finish(running)[::2] == (0, "")
+    assert lines(log) == then
 
 
 # --- READY=1, WATCHDOG=1 ----------------------------------------------------------------------------------------------
