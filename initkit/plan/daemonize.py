@@ -52,6 +52,7 @@ class Fork(Step):
     def apply(self, process: Process) -> None:
         before = _signal.pthread_sigmask(_signal.SIG_BLOCK, INTERRUPTS)  # the launcher hears them where it waits
         process.held = set(INTERRUPTS) - before
+        process.hooks["fork"]()
         process.child = os.fork()
         if process.child == 0:
             process.role = CHILD

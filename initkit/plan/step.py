@@ -59,7 +59,7 @@ class Process:
         self.owns_users = False  # it is in a user namespace of an ordinary user's
         self.namespaces: dict[str, int] = {}  # those that the service's programs share, "net" and "ipc"
         self.filters: dict[str, bytes] = {}  # by their steps, what the kernel takes
-        self.hooks: dict[str, Callable[[], object]] = {}  # what the runner does in "pid_file", "ready" and "wait"
+        self.hooks: dict[str, Callable[[], object]] = {}  # what the runner does in "fork", "pid_file", "ready", "wait"
 
 
 class Step(Record):

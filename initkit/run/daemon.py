@@ -89,6 +89,7 @@ class _Start:
             self.register = register.Register(path)
         except OSError as fault:
             raise InitkitError(f"{path}: {fault.strerror}") from None
+        self.launcher = Launcher(service, self.pid_files, self.reports, self.output, self.register)
         self.process = Process(service)
 
     def run(self) -> int:
@@ -96,12 +97,12 @@ class _Start:
         from initkit.plan import kernel
 
         kernel.become_subreaper()  # the daemon becomes our child, not init's, until we exit: so we hear how it ends
-        launcher = Launcher(self.service, self.pid_files, self.reports, self.output, self.register)
-        process = self.process
+        process, launcher = self.process, self.launcher
         process.role = LAUNCHER
         process.private_fds = (self.lock, self.reports, self.told, self.output, self.early, self.register.fd)
         process.default_output = self.early
         process.hooks = {
+            "fork": launcher.make_heir,
             "pid_file": self._write_pid_file,
             "ready": lambda: self._tell("executing"),
             "supervise": self._supervise,
@@ -111,6 +112,7 @@ class _Start:
             perform(plan.daemon(self.service), process)
         except BaseException as fault:
             if process.role == LAUNCHER:
+                launcher.end_heir()
                 raise
             self._end(fault)
         return launcher.status
@@ -118,6 +120,7 @@ class _Start:
     def _write_pid_file(self) -> None:
         os.close(self.reports)
         os.close(self.output)
+        self.launcher.leave_heir()
         for path in self.pid_files:
             pidfile.write(path, os.getpid())
         self._enrol()

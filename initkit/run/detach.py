@@ -24,6 +24,9 @@ if TYPE_CHECKING:
         said: str
 
         def wait(self, process: Process, close: tuple[int, ...]) -> None: ...
+        def make_heir(self) -> None: ...
+        def leave_heir(self) -> None: ...
+        def end_heir(self) -> None: ...
 
 
 class Start:
@@ -67,7 +70,8 @@ class Start:
             launcher = _launcher(self.service, (self.pid_file,) if self.pid_file else (), *opened[:2])
             process.private_fds = tuple(fd for fd in (self.lock, self.told, *opened) if fd >= 0)
             process.hooks = {
-                "pid_file": lambda: self._write_pid_file(process, opened),
+                "fork": launcher.make_heir,
+                "pid_file": lambda: self._write_pid_file(process, opened, launcher),
                 "ready": self._begin,
                 "wait": lambda: launcher.wait(process, close=(self.told, opened[2])),
             }
@@ -75,6 +79,7 @@ class Start:
                 perform(steps, process)
             except BaseException as fault:
                 if process.role == LAUNCHER:
+                    launcher.end_heir()
                     raise
                 self._fail(fault)
             if process.role == LAUNCHER:
@@ -114,11 +119,12 @@ class Start:
 
     # --- the daemon -------------------------------------------------------------------------------------------------
 
-    def _write_pid_file(self, process: Process, opened: tuple[int, int, int]) -> None:
+    def _write_pid_file(self, process: Process, opened: tuple[int, int, int], launcher: Telling) -> None:
         from initkit.run import pidfile
 
         os.close(opened[0])
         os.close(opened[1])
+        launcher.leave_heir()
         if self.pid_file:
             pidfile.write(self.pid_file, os.getpid())
             os.close(self.lock)  # the launcher has it until the start is over

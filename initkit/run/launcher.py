@@ -44,6 +44,26 @@ class Launcher:
         self.status = 1
         self._heir, self._words = 0, -1
 
+    def make_heir(self) -> None:
+        """Make the process that reads the daemon's early output when the launcher has gone, however it goes. It is
+        there before the daemon: as soon as that is known, the launcher may be killed."""
+        self._heir, self._words = _inherit(self.output, self.service, self.register)
+
+    def leave_heir(self) -> None:
+        """In the daemon: the heir is the launcher's."""
+        os.close(self._words)
+
+    def end_heir(self) -> None:
+        """There is nothing to read."""
+        if self._words >= 0:
+            os.kill(self._heir, _signal.SIGKILL)
+            os.waitpid(self._heir, 0)
+            self._release()
+
+    def _release(self) -> None:
+        os.close(self._words)
+        self._words = -1
+
     def wait(self, process: Process, close: tuple[int, ...]) -> None:
         """Wait, tell on standard error what there is to tell, and set `status`; `close` are descriptors of the
         daemon's."""
@@ -55,7 +75,6 @@ class Launcher:
         _signal.pthread_sigmask(_signal.SIG_UNBLOCK, process.held)
         for fd in close:
             os.close(fd)
-        self._heir, self._words = _inherit(self.output, self.service, self.register)
         if self.register:
             self.register.close()
         watch = Watch(self.reports, self.output, interrupts)
@@ -142,25 +161,19 @@ class Launcher:
     def _hand_over(self, watch: Watch) -> None:
         """Leave the output to the heir, unless nobody writes any more."""
         watch.drain()
-        if self._heir == 0:
-            return
         if watch.closed:
-            os.kill(self._heir, _signal.SIGKILL)
-            os.waitpid(self._heir, 0)
-            os.close(self._words)
+            self.end_heir()
             return
         try:
             os.write(self._words, watch.early)
         except OSError:
             pass
-        os.close(self._words)
+        self._release()
 
 
 def _inherit(output: int, service: Service, register: Register | None) -> tuple[int, int]:
-    """Make the process that reads the daemon's early output when the launcher has gone, however it goes.
-
-    Returns its pid and a pipe to it: what is written there is logged first; its end lets the process begin.
-    """
+    """Make the heir. Returns its pid and a pipe to it: what is written there is logged first; its end lets the process
+    begin."""
     words, pipe = os.pipe2(os.O_CLOEXEC)
     pid = os.fork()
     if pid:
@@ -169,6 +182,7 @@ def _inherit(output: int, service: Service, register: Register | None) -> tuple[
     try:
         for number in INTERRUPTS:
             _signal.signal(number, _signal.SIG_IGN)
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, INTERRUPTS)
         os.setsid()
         if register:
             register.enrol("reader")
