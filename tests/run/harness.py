@@ -281,8 +281,11 @@ def leave(process: subprocess.Popen[str]) -> int:
 
 
 def lines(path: Path) -> list[str]:
-    """What programs have written to a file so far."""
-    return path.read_text().splitlines() if path.exists() else []
+    """What programs have written to a file so far; nothing while it is not there, as in a rotation."""
+    try:
+        return path.read_text().splitlines()
+    except FileNotFoundError:
+        return []
 
 
 def alive(pid: int) -> bool:

@@ -50,6 +50,7 @@ def kill_main(services: Services, unit: Path) -> None:
     assert before
     os.kill(before, signal.SIGKILL)
     until(lambda: main_pid(services, unit) not in (0, before), "the next life")
+    services.active(unit)
 
 
 def full(fd: int) -> int:

@@ -20,6 +20,10 @@ HOWS = {
 }
 
 
+#: For starts that fail: their launcher tells at once, however long that takes on a busy machine.
+LONG = "X-Initkit-SettleSec=1000\n"
+
+
 def unit(services: Services, body: str, more: str = "", name: str = "work:main") -> Path:
     (services.folder / "work.py").write_text(f"import os, sys, time\n\ndef main():\n    {body}\n")
     return services.unit(f"X-Initkit-Callable={name}\n{more}")
@@ -40,7 +44,7 @@ def unit(services: Services, body: str, more: str = "", name: str = "work:main")
 )
 def test_ends(services: Services, body: str, status: int, said: str, how: str) -> None:
     option, more = HOWS[how]
-    finished = services.run(unit(services, body, more), option)
+    finished = services.run(unit(services, body, more + LONG), option)
     if how == "exec" and status == 137:
         status = -9
     if "daemon" in how and status == 0:
@@ -62,7 +66,7 @@ def test_ends(services: Services, body: str, status: int, said: str, how: str) -
 def test_what_cannot_be_imported(services: Services, name: str, said: str, how: str) -> None:
     (services.folder / "broken.py").write_text("def main(:\n")
     option, more = HOWS[how]
-    path = unit(services, "pass", more, name)
+    path = unit(services, "pass", more + LONG, name)
     finished = services.run(path, option)
     assert finished.returncode == 203, finished.stderr
     (line,) = finished.stderr.splitlines()
@@ -107,8 +111,11 @@ def test_ready(services: Services) -> None:
 
 
 def test_pid_file_goes_with_a_daemon_that_returns(services: Services) -> None:
-    path = unit(services, "time.sleep(0.3)", "X-Initkit-SettleSec=10ms")
+    gate = services.out / "gate"
+    body = f"while not os.path.exists({str(gate)!r}): time.sleep(0.01)"
+    path = unit(services, body, "X-Initkit-SettleSec=10ms")
     assert services.daemon(path).returncode == 0
+    gate.touch()
     until(lambda: not services.started())
     assert not services.pid_file(path).exists()
 

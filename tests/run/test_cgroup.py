@@ -253,7 +253,7 @@ def test_who_enters_it_meanwhile_hears_the_signal(services: Services, number: in
 def test_two_managers_share_no_group(services: Services) -> None:
     unit = services.unit("ExecStart=/bin/sleep 1000\nRestart=always")
     running = services.foreground(unit)
-    until(lambda: len(services.started()) == 2 and running.pid not in pids(unit))
+    services.active(unit)
     with pytest.raises(BlockingIOError):
         cgroup.Group(cgroup.own(), load(str(unit)))
     assert finish(running)[0] == 0

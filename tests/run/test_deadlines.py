@@ -83,8 +83,9 @@ def test_each_stop_command_has_the_whole_time(services: Services) -> None:
     """Five of them together may take longer than TimeoutStopSec=."""
     log = services.out / "log"
     stops = f"ExecStop=/bin/sh -c 'sleep 0.5; echo stop >> {log}'\n" * 5
-    running = services.foreground(services.unit(f"ExecStart=/bin/sleep 1000\n{stops}TimeoutStopSec=2"))
-    until(lambda: len(services.started()) == 2)
+    unit = services.unit(f"ExecStart=/bin/sleep 1000\n{stops}TimeoutStopSec=2")
+    running = services.foreground(unit)
+    services.active(unit)
     assert finish(running)[0] == 0
     assert lines(log) == ["stop"] * 5
 
@@ -93,8 +94,9 @@ def test_a_stop_command_that_fails_is_the_last(services: Services) -> None:
     log = services.out / "log"
     says = "ExecStop=/bin/sh -c 'echo {0} >> {1}; exit {2}'\n"
     stops = says.format("a", log, 0) + says.format("b", log, 3) + says.format("c", log, 0)
-    running = services.foreground(services.unit(f"ExecStart=/bin/sleep 1000\n{stops}"))
-    until(lambda: len(services.started()) == 2)
+    unit = services.unit(f"ExecStart=/bin/sleep 1000\n{stops}")
+    running = services.foreground(unit)
+    services.active(unit)
     assert finish(running)[0] != 0
     assert lines(log) == ["a", "b"]
 

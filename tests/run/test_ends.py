@@ -100,11 +100,13 @@ def test_exit_status_lists_judge_the_main_program(services: Services, settings: 
 
 @pytest.mark.parametrize("kind", ["simple", "oneshot", "forking"])
 def test_a_failure_of_the_program_that_does_not_count(services: Services, kind: str) -> None:
-    after = "exec /bin/true"
-    program = services.script("(sleep 0.1 &)\nexit 3" if kind == "forking" else "exit 3")
+    after, gate = "exec /bin/true", services.out / "gate"
+    forks = kind == "forking"
+    stays = f"(sh -c 'until [ -e {gate} ]; do sleep 0.01; done' &)\n" if forks else ""
+    found = f"ExecStartPost=/bin/touch {gate}\n" if forks else ""
     unit = services.unit(
-        f"Type={kind}\nExecStart=-{program}\n{TELLS.format(services.out / 'told')}Restart=on-failure\n"
-        f"ExecStop={services.script(after)}"
+        f"Type={kind}\nExecStart=-{services.script(f'{stays}exit 3')}\n{TELLS.format(services.out / 'told')}{found}"
+        f"Restart=on-failure\nExecStop={services.script(after)}"
     )
     assert services.run(unit, "--foreground").returncode == 0
     assert lines(services.out / "told")[0].startswith("success")
