@@ -208,7 +208,9 @@ def test_the_callers_descriptors_survive_a_failure(program: Daemonizing) -> None
 
 
 def test_threads_would_be_lost(program: Daemonizing) -> None:
-    found = program.fail(before="import threading; threading.Thread(target=time.sleep, args=(1,)).start()")
+    found = program.fail(
+        before="import threading; threading.Thread(target=time.sleep, args=(600,), daemon=True).start()"
+    )
     assert "threads" in str(found["text"])
 
 

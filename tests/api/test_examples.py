@@ -146,13 +146,14 @@ def test_manager_pair(place: Place) -> None:
 
 @pytest.fixture
 def resp(place: Place) -> Iterator[tuple[Path, str]]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
     program = place.example("resp_server.py", named={'"resp-server"': f'"{place.name}"'})
-    ok(place, program, "start", PORT=port)
-    yield program, port
-    place.run(program, "stop")
+    with socket.socket() as held:  # while it is bound, the kernel gives the port to nobody who asks for any
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", 0))
+        port = str(held.getsockname()[1])
+        ok(place, program, "start", PORT=port)
+        yield program, port
+        place.run(program, "stop")
 
 
 def test_redis_cli(place: Place, resp: tuple[Path, str]) -> None:

@@ -65,6 +65,11 @@ def pid_in(path: Path) -> int:
     return int(path.read_text())
 
 
+def gone(pid: int) -> None:
+    """Of another one's child: it is in no group any more a moment before it is dead."""
+    until(lambda: not alive(pid), "its end")
+
+
 @pytest.mark.parametrize("setting", ["", "Nice=1"], ids=["spawned", "forked"])
 def test_its_programs_and_nobody_else_are_in_it(services: Services, setting: str) -> None:
     up = services.out / "up"
@@ -94,7 +99,7 @@ def test_who_has_another_subreaper_is_reached(services: Services, mode: str) -> 
     running = services.foreground(unit)
     pid = pid_in(path)
     finish(running)
-    assert not alive(pid)
+    gone(pid)
     assert not folder(unit).exists()
 
 
@@ -107,7 +112,7 @@ def test_a_stop_waits_for_who_is_nobodys_child_here(services: Services) -> None:
     running = services.foreground(services.unit(f"ExecStart={program}\nRestart=always\nTimeoutStopSec=60"))
     pid = pid_in(path)
     _, _, err = finish(running)
-    assert not alive(pid)
+    gone(pid)
     assert "still there" not in err
 
 
@@ -130,7 +135,7 @@ def test_orphans_of_several_services_keep_their_owner(services: Services) -> Non
     assert pid in members("one")
     assert pid not in members("two")
     assert finish(running)[0] == 0
-    assert not alive(pid)
+    gone(pid)
 
 
 def test_what_a_killed_manager_leaves_is_ended_by_the_next(services: Services) -> None:

@@ -57,7 +57,7 @@ def test_a_start_that_takes_too_long(services: Services, mode: str, heard: list[
     program, log = hears(services, ends_by="TERM")
     post = f"/bin/sh -c 'echo $SERVICE_RESULT $EXIT_CODE $EXIT_STATUS >> {log}'"
     unit = services.unit(
-        f"Type=notify\nExecStart={program}\nTimeoutStartSec=1\nTimeoutAbortSec=100ms\nExecStopPost={post}\n"
+        f"Type=notify\nExecStart={program}\nTimeoutStartSec=1\nTimeoutAbortSec=1\nExecStopPost={post}\n"
         f"TimeoutStartFailureMode={mode}\nTimeoutStopSec=20\nKillMode=mixed"
     )
     services.run(unit, "--foreground")
@@ -70,7 +70,7 @@ def test_a_stop_command_that_takes_too_long(services: Services, mode: str) -> No
     program, log = hears(services, ends_by="TERM")
     unit = services.unit(
         f"ExecStart={program}\nExecStop=/bin/sleep 1000\nExecStop=/bin/sh -c 'echo next >> {log}'\n"
-        f"TimeoutStopSec=300ms\nTimeoutAbortSec=100ms\nTimeoutStopFailureMode={mode}\nKillMode=mixed"
+        f"TimeoutStopSec=1\nTimeoutAbortSec=1\nTimeoutStopFailureMode={mode}\nKillMode=mixed"
     )
     running = services.foreground(unit)
     until(lambda: lines(log) == ["up"])
