@@ -267,10 +267,11 @@ def test_a_service_without_a_reload_lives_on(place: Place) -> None:
     file = place.write(
         "service.py",
         "import time\nfrom initkit import Daemon\n"
-        "class Service(Daemon):\n    def run(self): time.sleep(600)\n"
+        f"class Service(Daemon):\n    def run(self): open('{place.path}/up', 'w'); time.sleep(600)\n"
         "Service(name='NAME', initkit={'settle_sec': '10ms'}).main()\n",
     )
     assert place.run(file, "start").returncode == 0
+    wait_for((place.path / "up").exists)  # nobody but the program itself knows when it hears signals
     for _ in range(3):
         assert place.run(file, "reload").returncode == 0
     assert place.run(file, "status").returncode == 0
