@@ -130,7 +130,7 @@ def test_an_ordinary_user_runs_services_too(services: Services) -> None:
     if subprocess.run(["/usr/bin/python3", "-c", "import sys; sys.exit(sys.version_info < (3, 11))"]).returncode:
         pytest.skip("the interpreter that every user can reach is too old")
     copy = services.folder / "lib"
-    shutil.copytree(CHECKOUT / "initkit", copy / "initkit", ignore=shutil.ignore_patterns("__pycache__"))  # others write there
+    shutil.copytree(CHECKOUT / "initkit", copy / "initkit", ignore=shutil.ignore_patterns("__pycache__"))
     finished = services.run(
         unit,
         "--foreground",
