@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from initkit.errors import InitkitError
@@ -302,18 +302,27 @@ def parent(pid: int) -> int:
 
 
 def _descendants(pid: int) -> Iterator[int]:
+    parents = _parents(int(name) for name in os.listdir("/proc") if name.isdigit())
+    # A parent that went while this was looked at has left its children to another one.
+    parents |= _parents(each for each, above in tuple(parents.items()) if above not in parents)
     children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                children.setdefault(parent(int(entry.name)), []).append(int(entry.name))
-            except (FileNotFoundError, ProcessLookupError):
-                continue
+    for each, above in parents.items():
+        children.setdefault(above, []).append(each)
     waiting = children.pop(pid, [])
     while waiting:
         found = waiting.pop()
         yield found
         waiting += children.pop(found, [])
+
+
+def _parents(pids: Iterable[int]) -> dict[int, int]:
+    found = {}
+    for pid in pids:
+        try:
+            found[pid] = parent(pid)
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found
 
 
 def adopt_orphans() -> None:
