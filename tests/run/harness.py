@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from initkit.errors import InitkitError
 from initkit.run import client
@@ -39,6 +40,7 @@ mv "$out.umask" "$out"
 """
 
 Environment = Mapping[str, str]
+Found = TypeVar("Found")
 #: Hides the control groups from what comes after it; where that may not be done, there are none anyway.
 WITHOUT_GROUPS: tuple[str, ...] = ()
 if os.geteuid() == 0:
@@ -55,6 +57,18 @@ def until(condition: Callable[[], object], what: str = "", patience: float = PAT
     while not condition():
         assert time.monotonic() < end, f"not within {patience:g} s: {what or condition}"
         time.sleep(0.005)
+
+
+def seen(look: Callable[[], Found], wanted: Callable[[Found], object], what: str = "") -> Found:
+    """Wait until a look finds what is wanted, and return that: the next look may find something else."""
+    found: list[Found] = []
+
+    def met() -> object:
+        found[:] = [look()]
+        return wanted(found[0])
+
+    until(met, what)
+    return found[0]
 
 
 class Report:

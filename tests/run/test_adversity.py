@@ -20,7 +20,7 @@ import pytest
 from initkit.errors import InitkitError
 from initkit.run import client, identity, register
 
-from .harness import PATIENCE, Services, alive, finish, leave, lines, until
+from .harness import PATIENCE, Services, alive, finish, leave, lines, seen, until
 from .ups import SLEEP, Up
 
 ALWAYS = "Restart=always\nRestartSec=50ms"
@@ -45,9 +45,7 @@ def enrolled(services: Services, unit: Path) -> set[int]:
 
 def kill_main(services: Services, unit: Path) -> None:
     """Return in the next life."""
-    until(lambda: main_pid(services, unit), "a main process")
-    before = main_pid(services, unit)
-    assert before
+    before = seen(lambda: main_pid(services, unit), bool, "a main process")
     os.kill(before, signal.SIGKILL)
     until(lambda: main_pid(services, unit) not in (0, before), "the next life")
     services.active(unit)

@@ -18,7 +18,7 @@ import pytest
 
 from initkit.run import client
 
-from .harness import CHECKOUT, PATIENCE, Report, Services, alive, finish, lines, parent, until
+from .harness import CHECKOUT, PATIENCE, Report, Services, alive, finish, lines, parent, seen, until
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -64,8 +64,7 @@ class Logged:
 
     def logger(self, unit: Path, *, but: int = 0) -> int:
         """The pid of its logger, once there is another than `but`."""
-        until(lambda: self.status(unit)["loggerPid"] not in (None, but), "a logger")
-        found: int = self.status(unit)["loggerPid"]
+        found: int = seen(lambda: self.status(unit)["loggerPid"], lambda pid: pid not in (None, but), "a logger")
         return found
 
     def files(self) -> list[Path]:
