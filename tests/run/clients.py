@@ -17,7 +17,7 @@ from typing import Any
 
 from initkit.run import client
 
-from .harness import PATIENCE, Services, finish, seen, until
+from .harness import PATIENCE, Services, finish, until
 
 MANAGER = "io.initkit.Manager"
 SUPERVISORCTL = Path(sys.executable).with_name("supervisorctl")
@@ -57,8 +57,9 @@ class Managed:
         return found
 
     def wait_for(self, state: str) -> dict[str, Any]:
-        """The status with this state, once it has come to that."""
-        return seen(self.status, lambda found: found["state"] == state, state)
+        """The state, when it is this one."""
+        until(lambda: self.status()["state"] == state, state)
+        return self.status()
 
     def end(self) -> tuple[int, str, str]:
         """Stop the manager by a signal."""
