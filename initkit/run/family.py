@@ -87,8 +87,12 @@ def _signal_everything(numbers: tuple[int, ...]) -> None:
 
 
 def is_spared(process: Stat, spared: tuple[str, ...]) -> bool:
-    """Whether a process's command line is this one."""
-    return bool(spared) and identity.read(f"/proc/{process.pid}/cmdline") == "\0".join((*spared, ""))
+    """Whether a process's command line is this one. logger(1) of util-linux parts its "daemon.info" where it stands."""
+    return bool(spared) and _parted(identity.read(f"/proc/{process.pid}/cmdline")) == _parted("\0".join((*spared, "")))
+
+
+def _parted(line: str) -> str:
+    return line.replace(".", "\0")
 
 
 def seen() -> bool:

@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from initkit.errors import InitkitError
 from initkit.run import client
@@ -217,9 +217,14 @@ class Services:
         """Return when the service's manager tells that it is active."""
         until(lambda: self._state(unit) == "active", f"{unit.stem} active")
 
+    def status(self, unit: Path) -> dict[str, Any]:
+        """What the service's manager tells of it."""
+        found: dict[str, Any] = client.call(f"{self.runtime}/initkit/{unit.stem}.sock", "Status")["service"]
+        return found
+
     def _state(self, unit: Path) -> str:
         try:
-            return str(client.call(f"{self.runtime}/initkit/{unit.stem}.sock", "Status")["service"]["state"])
+            return str(self.status(unit)["state"])
         except InitkitError:
             return ""
 
@@ -308,6 +313,22 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def command(pid: int) -> str:
+    """A process's words; none of one that has gone."""
+    try:
+        return os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes()).replace("\0", " ").strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def comm(pid: int) -> str:
+    """What a process is called; "" of one that has gone."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def parent(pid: int) -> int:
