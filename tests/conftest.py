@@ -1,4 +1,4 @@
-"""What all tests share: the golden files, and signals as a terminal's shell leaves them."""
+"""What all tests share: the golden files, signals as a terminal's shell leaves them, and no clock over hypothesis."""
 
 from __future__ import annotations
 
@@ -6,11 +6,16 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 GOLDEN = Path(__file__).parent / "golden"
 
 Golden = Callable[[str, str], None]
+
+# How long an example takes says what else the machine has to do: hypothesis would fail a test after 200 ms.
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
 
 
 def pytest_configure() -> None:
