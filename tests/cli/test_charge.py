@@ -39,7 +39,15 @@ class Supervised:
         run.write_text(f"#!/bin/sh\nexec {program}\n")
         run.chmod(0o755)
         self.process = subprocess.Popen([supervisor, str(folder)], stderr=subprocess.DEVNULL)
-        until(lambda: (folder / "supervise/control").exists())
+        until(lambda: self._listens("ok" if supervisor == "runsv" else "control"), supervisor)
+
+    def _listens(self, fifo: str) -> bool:
+        """Whether somebody reads what is its clients' sign that there is a supervisor, and has told a state."""
+        try:
+            os.close(os.open(self.folder / "supervise" / fifo, os.O_WRONLY | os.O_NONBLOCK))
+        except OSError:
+            return False
+        return (self.folder / "supervise/status").exists()
 
     def do(self, verb: str, *options: str) -> subprocess.CompletedProcess[str]:
         environment = {"SVDIR": str(self.services.folder / "sv")}  # runit's

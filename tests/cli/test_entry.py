@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from run.harness import PATIENCE, Services, alive, finish, lines, parent, until
+from run.harness import PATIENCE, Services, alive, command, finish, lines, parent, until
 
 from .ways import Terminal, written
 
@@ -255,7 +255,7 @@ def test_the_command_has_the_terminal(shell: Terminal, services: Services) -> No
     shell.type(f"$PYTHON -m initkit run -- sh -c '{script}'\n")
     shell.type("words\n")
     shell.read("got words")
-    until(lambda: "sleep 1000" in map(_command, services.started()))
+    until(lambda: "sleep 1000" in map(command, services.started()))
     shell.type("\x03")
     shell.read("INT")
     shell.type('echo status $?; echo al""ive\n')
@@ -271,7 +271,7 @@ def test_job_control(shell: Terminal, services: Services) -> None:
     until(lambda: _reads(pid))
     shell.type("\x1a")
     shell.read("Stopped")
-    assert Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    until(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T")
     shell.type("echo prompt $((1 + 1))\n")
     shell.read("prompt 2")
     shell.type("fg\n")
@@ -281,13 +281,6 @@ def test_job_control(shell: Terminal, services: Services) -> None:
     shell.type("exit\n")
     assert shell.wait() == 0
     assert not alive(pid)
-
-
-def _command(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().decode().replace("\0", " ").strip()
-    except OSError:
-        return ""
 
 
 def _reads(pid: int) -> bool:

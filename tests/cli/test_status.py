@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from run.harness import PATIENCE, Services, alive, lines, until
+from run.harness import PATIENCE, Services, alive, command, lines, until
 
 from .ways import at_terminal, initkit, written
 
@@ -36,14 +36,12 @@ def told(services: Services, unit: Path) -> dict[str, object]:
 
 
 def test_for_people(services: Services) -> None:
-    out = services.out / "ready"
-    inner = services.script(f"echo >> {out}; exec sleep 1002")
+    inner = services.script("exec sleep 1002")
     script = services.script(f"sh -c 'sleep 1001 & {inner} & wait' &\nexec sleep 1003")
     unit = services.unit(f"ExecStart={script}", unit="Description=Sleeps a lot")
     assert initkit(services, "start", unit).returncode == 0
-    written(out)
     pid = services.pid(unit)
-    until(lambda: "sleep" in Path(f"/proc/{pid}/comm").read_text())
+    until(lambda: {f"sleep {n}" for n in (1001, 1002, 1003)} <= set(map(command, services.started())))
     shown = initkit(services, "status", unit)
     text = shown.stdout
     assert (shown.returncode, shown.stderr) == (0, "")
@@ -80,7 +78,7 @@ def test_for_programs(services: Services, settings: str) -> None:
     before = told(services, unit)
     assert (before["state"], before["processes"], before["memory"]) == ("inactive", [], 0)
     assert initkit(services, "start", unit).returncode == 0
-    until(lambda: len(told(services, unit)["processes"]) == 2)  # type: ignore[arg-type]
+    until(lambda: "sleep 1000" in map(command, services.started()))
     during = told(services, unit)
     assert set(during) >= _FIELDS
     assert (during["name"], during["description"], during["state"]) == (unit.stem, "Sleeps", "active")

@@ -58,7 +58,7 @@ def shells() -> list[str]:
     return [name for name, words in SHELLS.items() if shutil.which(words[0])]
 
 
-def wait_until(condition: Callable[[], object], timeout: float = 10.0) -> None:
+def wait_until(condition: Callable[[], object], timeout: float = 20.0) -> None:
     """Return when the condition holds; fail after `timeout` seconds."""
     end = time.monotonic() + timeout
     while not condition():

@@ -432,7 +432,7 @@ def test_as_another_user(lab: Lab) -> None:
     lab.run("start", check=0)
     runtime = Path(f"/run/initkit-test-{os.getpid()}")
     assert runtime.stat().st_uid == 1 and runtime.group() == "mail"
-    wait_until(lambda: "\nUSER=daemon\n" in told.read_text())  # the last that sort(1) has
+    wait_until(lambda: told.exists() and "\nUSER=daemon\n" in told.read_text())  # the last that sort(1) has
     lines = told.read_text().splitlines()
     assert lines[:2] == ["1", "8"] and set(lines[2].split()) == {"8", "44"} and lines[3] == "321"
     assert {"USER=daemon", "LOGNAME=daemon", "HOME=/usr/sbin", f"RUNTIME_DIRECTORY={runtime}"} <= set(lines[4:])
@@ -731,7 +731,7 @@ def bare(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bare]:
         made.run("stop", check=0)
 
 
-TELLS = ["/bin/sh", "-c", "id -u; id -g; id -G; ulimit -n; ulimit -Hn; ulimit -c; pwd; env; exec sleep 1000"]
+TELLS = ["/bin/sh", "-c", "id -u; id -g; id -G; ulimit -n; ulimit -Hn; ulimit -c; pwd; env; echo; exec sleep 1000"]
 
 
 def test_another_user_on_a_bare_system(bare: Bare) -> None:
@@ -744,7 +744,9 @@ def test_another_user_on_a_bare_system(bare: Bare) -> None:
         return
     for verb, status in (("status", 3), ("start", 0), ("status", 0), ("start", 0)):
         bare.run(verb, check=status)
-    told = (bare.root / "tmp" / "told").read_text().splitlines()
+    path = bare.root / "tmp" / "told"
+    wait_until(lambda: path.exists() and path.read_text().endswith("\n\n"))
+    told = path.read_text().splitlines()[:-1]
     assert told[:2] == ["1", "8"] and set(told[2].split()) == {"8", "44"}
     assert told[3:7] == ["100", "200", "0", "/srv"]
     names = {line.partition("=")[0] for line in told[7:]} - {"PWD", "SHLVL", "OLDPWD", "_"}  # the shell's own
@@ -781,6 +783,7 @@ LIMITS = {
 def test_limits(lab: Lab) -> None:
     simple(lab, "\n".join(f'limit_{name} = "{value}"' for name, value in LIMITS.items()))
     lab.run("start", check=0)
+    lab.report()  # they are set before it is executed
     for name, value in LIMITS.items():
         soft, _, hard = value.replace("infinity", "-1").partition(":")
         found = resource.prlimit(lab.pid, getattr(resource, f"RLIMIT_{name.upper()}", 11))  # 11: RLIMIT_SIGPENDING
@@ -934,11 +937,11 @@ def test_output_in_files(lab: Lab) -> None:
         f'exec_start = {array([program])}\nstandard_output = "append:{lab.folder}/o u t"\n'
         f'standard_error = "truncate:{lab.folder}/err"'
     )
-    for _ in range(2):
+    out, err = lab.folder / "o u t", lab.folder / "err"
+    for count in (1, 2):
         lab.run("start", check=0)
+        wait_until(lambda: out.read_text() == "out\n" * count and err.read_text() == "err\n")  # noqa: B023
         lab.run("stop", check=0)
-    assert (lab.folder / "o u t").read_text() == "out\n" * 2
-    assert (lab.folder / "err").read_text() == "err\n"
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -58,8 +59,14 @@ class Managed:
 
     def wait_for(self, state: str) -> dict[str, Any]:
         """The state, when it is this one."""
-        until(lambda: self.status()["state"] == state, state)
-        return self.status()
+        found: dict[str, Any] = {}
+
+        def reached() -> bool:
+            found.update(self.status())
+            return bool(found["state"] == state)
+
+        until(reached, state)
+        return found
 
     def end(self) -> tuple[int, str, str]:
         """Stop the manager by a signal."""
@@ -193,6 +200,14 @@ def sleeps_for_ever(pid: int) -> bool:
     """Whether a process waits in poll(2) without a timeout: x86_64's system call 7, its third argument."""
     words = Path(f"/proc/{pid}/syscall").read_text().split()
     return words[0] == "7" and int(words[3], 16) & 0xFFFFFFFF == 0xFFFFFFFF
+
+
+def at_rest(trace: Path) -> bool:
+    """Whether a manager that strace(1) has been attached to has let go of a client that came then, and waits for
+    ever."""
+    found = re.search(r"^accept4\(.* = (\d+)\n", trace.read_text(), re.MULTILINE)
+    text = trace.read_text()[found.end() :] if found else ""
+    return found is not None and f"\nclose({found[1]})" in text and text.endswith(", -1")
 
 
 def timed(act: Callable[[], object]) -> float:

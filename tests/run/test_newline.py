@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from .harness import PATIENCE, Services, alive, finish, until
+from .harness import PATIENCE, Services, alive, comm, finish, until
 
 #: Says that it works once a file is there, over descriptor 7 and in two pieces; and looks at what it has.
 SPEAKS = """
@@ -192,7 +192,7 @@ def test_s6_hears_of_a_start_without_a_word(services: Services) -> None:
     folder = s6_folder(services, unit)
     with s6(folder):
         assert ready(folder, 20_000)
-        (main,) = [pid for pid in services.started() if Path(f"/proc/{pid}/comm").read_text() == "sleep\n"]
+        (main,) = [pid for pid in services.started() if comm(pid) == "sleep"]
         assert sorted(os.listdir(f"/proc/{main}/fd")) == ["0", "1", "2"]
     assert not alive(main)
 

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from .harness import Services, alive, finish, leave, lines, until
+from .harness import PATIENCE, Services, alive, command, finish, leave, lines, until
 
 
-def family(services: Services, child: str, main: str = "exec sleep 1000") -> tuple[str, Path]:
+def family(services: Services, child: str, main: str = "exec sleep 1000", before: str = "") -> tuple[str, Path]:
     """A program with a child in a session of its own, twice removed; and the file that names it."""
     path = services.out / "child"
     inner = services.script(f"{child}\necho $$ > {path}.new; mv {path}.new {path}\nwhile :; do sleep 0.02; done")
-    return services.script(f"(setsid {inner} &)\n{main}"), path
+    return services.script(f"{before}\n(setsid {inner} &)\n{main}"), path
 
 
 def pid_in(path: Path) -> int:
@@ -43,7 +43,8 @@ def test_grandchildren_that_are_to_stay(services: Services, mode: str) -> None:
     program, path = family(services, "")
     running = services.foreground(services.unit(f"ExecStart={program}\nRestart=always\nKillMode={mode}"))
     pid = pid_in(path)
-    main = next(each for each in services.started() if b"1000" in Path(f"/proc/{each}/cmdline").read_bytes())
+    until(lambda: "sleep 1000" in map(command, services.started()))
+    main = next(each for each in services.started() if command(each) == "sleep 1000")
     leave(running)
     assert alive(pid)
     assert alive(main) == (mode == "none")
@@ -65,7 +66,8 @@ def test_who_hears_the_kill_signal(services: Services) -> None:
         program, path = family(
             services,
             f"trap 'echo child >> {said}; exit 0' TERM",
-            main=f"trap 'sleep 0.2; echo main >> {said}; exit 0' TERM\nwhile :; do sleep 0.02; done",
+            before=f"trap 'sleep 0.2; echo main >> {said}; exit 0' TERM",
+            main="while :; do sleep 0.02; done",
         )
         unit = services.unit(f"ExecStart={program}\nRestart=always\nKillMode={mode}")
         running = services.foreground(unit)
@@ -166,7 +168,7 @@ def test_command_that_takes_too_long(services: Services, setting: str) -> None:
     unit = services.unit(f"ExecStart=/bin/sleep 999\n{setting}=/bin/sleep 1000\nTimeoutSec=200ms")
     running = services.foreground(unit)
     if setting == "ExecStartPre":
-        _, err = running.communicate(timeout=10)
+        _, err = running.communicate(timeout=PATIENCE)
     else:
         services.active(unit)
         _, _, err = finish(running)
@@ -184,7 +186,7 @@ def test_signals_during_the_stop_do_not_hurt(services: Services) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         running.send_signal(number)
         time.sleep(0.02)
-    assert running.wait(10) == 0
+    assert running.wait(PATIENCE) == 0
     assert lines(said) == ["up", "TERM"]
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from .clients import Managed
-from .harness import CHECKOUT, Services, alive, finish, lines, parent, until
+from .clients import Managed, at_rest
+from .harness import CHECKOUT, PATIENCE, Services, alive, finish, lines, parent, until
 
 
 def log_of(services: Services) -> Path:
@@ -238,14 +238,15 @@ def test_an_idle_supervisor_sleeps(services: Services, tmp_path: Path) -> None:
     running = services.foreground(unit)
     services.active(unit)
     trace = tmp_path / "trace"
-    strace = subprocess.Popen(["strace", "-f", "-o", trace, "-p", str(running.pid)], stderr=subprocess.PIPE, text=True)
+    strace = subprocess.Popen(["strace", "-o", trace, "-p", str(running.pid)], stderr=subprocess.PIPE, text=True)
     assert strace.stderr and "attached" in strace.stderr.readline()
-    time.sleep(0.3)  # what it does still after its start
+    services.status(unit)
+    until(lambda: at_rest(trace), "the end of that call")
     before = trace.read_text()
     time.sleep(3)
     assert trace.read_text() == before
     finish(running)
-    strace.wait(10)
+    strace.wait(PATIENCE)
 
 
 # --- sd_notify(3) -----------------------------------------------------------------------------------------------------
@@ -269,7 +270,7 @@ def test_strangers_may_not_notify(services: Services) -> None:
     until(name.exists)
     code = services.python("notify('READY=1', f'MAINPID={os.getpid()}')\ntime.sleep(1000)")
     other = subprocess.Popen([code], env={"NOTIFY_SOCKET": name.read_text().strip()})
-    assert launcher.wait(10) != 0
+    assert launcher.wait(PATIENCE) != 0
     assert other.poll() is None
     other.kill()
     other.wait()
@@ -297,7 +298,7 @@ def test_main_pid(services: Services) -> None:
     until(lambda: len(lines(log)) == 2)
     assert lines(log)[0] == lines(log)[1]
     os.kill(int(lines(log)[0]), signal.SIGKILL)
-    running.wait(10)
+    running.wait(PATIENCE)
     assert not services.started()
 
 
@@ -313,11 +314,11 @@ def test_main_pid_of_a_stranger(services: Services, pid: str) -> None:
 def test_watchdog_that_is_kept(services: Services) -> None:
     log = log_of(services)
     program = services.python(
-        "every = int(os.environ['WATCHDOG_USEC']) / 1e6 / 4\nassert os.environ['WATCHDOG_PID'] == str(os.getpid())\n"
+        "every = int(os.environ['WATCHDOG_USEC']) / 1e6 / 10\nassert os.environ['WATCHDOG_PID'] == str(os.getpid())\n"
         "notify('READY=1')\nfor n in range(12):\n    time.sleep(every)\n    notify('WATCHDOG=1')\n"
         f"open({str(log)!r}, 'w').write('x')"
     )
-    unit = services.unit(f"Type=notify\nWatchdogSec=400ms\nExecStart={program}")
+    unit = services.unit(f"Type=notify\nWatchdogSec=2s\nExecStart={program}")
     assert services.run(unit, "--foreground").returncode == 0
     assert lines(log)
 
@@ -372,7 +373,7 @@ def test_stopping(services: Services) -> None:
     assert told["statusText"] == "saves"
     assert 60 < told["deadline"] / 1e6 - time.time() < 91
     go.touch()
-    assert managed.process.wait(20) == 3
+    assert managed.process.wait(PATIENCE) == 3
     assert lines(log) == []
 
 
@@ -423,14 +424,14 @@ def test_exit_type(services: Services, kind: str) -> None:
     unit = services.unit(f"ExecStart={main}\nExecStopPost=/bin/true\nExitType={kind}")
     running = services.foreground(unit)
     if kind == "main":
-        assert running.wait(20) == 3
+        assert running.wait(PATIENCE) == 3
         assert not services.started()
         return
     until(lambda: len(services.started()) >= 2 and running.poll() is None)
     time.sleep(0.2)
     assert running.poll() is None
     go.touch()
-    assert running.wait(20) == 3
+    assert running.wait(PATIENCE) == 3
     assert lines(log) == ["child"]
 
 
@@ -458,7 +459,7 @@ def test_guess_main_pid(services: Services, guess: str) -> None:
         until(lambda: not alive(main))
         assert managed.status()["state"] == "active"
         os.kill(helper, signal.SIGKILL)
-    assert managed.process.wait(20) == 0 if guess == "no" else managed.end()[0] == 0
+    assert managed.process.wait(PATIENCE) == 0 if guess == "no" else managed.end()[0] == 0
     assert not services.started()
 
 

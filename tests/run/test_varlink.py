@@ -299,12 +299,16 @@ def test_stop_replies_when_nothing_is_left(services: Services) -> None:
     assert managed.process.wait(PATIENCE) == 0
 
 
-def test_two_who_stop(managed: Managed) -> None:
+def test_two_who_stop(services: Services) -> None:
+    """The second comes while the stop that the first has asked for goes on."""
+    gate = services.out / "gate"
+    managed = Managed(services, f"{SLEEP}\nExecStop={services.script(f'while ! [ -e {gate} ]; do sleep 0.01; done')}")
+    managed.wait_for("active")
     with Wire(managed.path) as one, Wire(managed.path) as other:
-        assert one.ask("Ping")
-        assert other.ask("Ping")
         one.say("Stop")
+        managed.wait_for("deactivating")
         other.say("Stop")
+        gate.touch()
         assert [one.hear(), other.hear()] == [{"parameters": {}}] * 2
 
 
@@ -584,7 +588,7 @@ def test_status_tells_of_the_commands(services: Services) -> None:
     program = services.python(ANSWERS.format(path=str(path)))
     managed = Managed(services, f"ExecStart={program}\nType=notify", name="cmd")
     managed.wait_for("active")
-    assert managed.status()["commands"] == ["echo", "fail"]
+    until(lambda: managed.status()["commands"] == ["echo", "fail"])  # once it has told of them in time
     assert managed.call("List")["services"][0]["commands"] == ["echo", "fail"]
     assert {"echo", "fail"} <= set(proxy(managed.path).system.listMethods())
     Path(f"{path}.slow").touch()

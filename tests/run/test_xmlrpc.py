@@ -21,7 +21,7 @@ PING = b"<?xml version='1.0'?><methodCall><methodName>ping</methodName><params><
 @pytest.fixture
 def managed(services: Services) -> Iterator[Managed]:
     log = services.out / "log"
-    program = services.script("echo begun; echo wrong >&2; trap 'echo usr1' USR1; while :; do sleep 0.02; done")
+    program = services.script("trap 'echo usr1' USR1; echo wrong >&2; echo begun; while :; do sleep 0.02; done")
     settings = f"ExecStart={program}\nRestart=on-failure\nStandardOutput=append:{log}\nStandardError=append:{log}.err"
     made = Managed(services, settings, unit="Description=Logs & <signals>")
     made.wait_for("active")
@@ -162,7 +162,8 @@ def test_a_manager_that_waits_is_told_to_start(services: Services, how: str) -> 
     """After `supervisorctl stop` the manager is there and the service is not: a start is no "already running"."""
     good = services.out / "good"
     good.touch()
-    unit = services.unit(f"ExecStart=/bin/sleep 1000\nExecStartPre=/usr/bin/test -e {good}\nRestart=on-failure")
+    settings = "Restart=on-failure\nRestartSec=1h"  # which keeps the manager, and starts nothing by itself
+    unit = services.unit(f"ExecStart=/bin/sleep 1000\nExecStartPre=/usr/bin/test -e {good}\n{settings}")
     assert services.daemon(unit).returncode == 0
     manager = services.pid(unit)
     path = str(services.runtime / "initkit" / f"{unit.stem}.sock")
@@ -185,6 +186,7 @@ def test_a_manager_that_waits_is_told_to_start(services: Services, how: str) -> 
     failed = start()
     assert failed.returncode == 1
     assert "/usr/bin/test failed: exited with status 1" in failed.stderr
+    supervisorctl(path, "stop", unit.stem)
     good.touch()
     started = start()
     assert (started.returncode, started.stderr) == (0, "")
