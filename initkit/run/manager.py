@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _UP = ("active", "reloading")
 _DOWN = ("inactive", "failed")
 _SIGHUP = 1
+_GLANCE = 0.5  # seconds that a client is kept waiting for what the service's process tells
+_PATIENCE = 60.0  # seconds that it has for that while nobody waits
 
 
 class _Wish:
@@ -125,6 +127,8 @@ class LifeManager:
 
     def _changed(self) -> None:
         state, before = self.life.state, self._seen
+        if state not in _UP:
+            self._known = []  # they were those of a process that has ended, or is about to
         if state != before or state in _DOWN:  # where a manager that waits comes to its end
             self._seen = state
             wishes, self._wishes = self._wishes, []
@@ -135,8 +139,8 @@ class LifeManager:
                 else:
                     self._wishes.append(wish)
         self._tell()
-        if self._told and state != before and state in ("active", "deactivating"):
-            self.refresh(self._name, _nothing)
+        if self._told and state != before and state == "active":
+            self._ask(_nothing, _PATIENCE)  # whoever watches is told when it is another answer
 
     def _tell(self) -> None:
         for told in tuple(self._told):
@@ -252,19 +256,21 @@ class LifeManager:
 
     def refresh(self, name: str, done: Callable[[], None]) -> None:
         """Ask the service's own process which commands it answers, where it answers any."""
+        self._ask(done, _GLANCE)
+
+    def _ask(self, done: Callable[[], None], seconds: float) -> None:
         if self.life.state not in _UP:
-            self._known = []
             done()
             return
         from initkit.run import relay
 
         def told(found: list[str] | None) -> None:
-            before, self._known = self._known, self._known if found is None else found
-            if self._known != before:
+            if found is not None and found != self._known and self.life.state in _UP:
+                self._known = found
                 self._tell()
             done()
 
-        relay.known(self.life.loop, self._service, told)
+        relay.known(self.life.loop, self._service, told, seconds)
 
     def call(self, name: str, command: str, arguments: list[str], done: Answered) -> None:
         """Ask the service's own process, where it answers."""
@@ -274,7 +280,7 @@ class LifeManager:
 
 
 def _nothing() -> None:
-    """Whoever watches is told when it is another answer."""
+    """Nobody waits."""
 
 
 def _comm(pid: int) -> str:

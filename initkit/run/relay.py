@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     Replied = Callable[["dict[str, Any] | str"], None]
 
 _PATIENCE = 60.0  # seconds for a command
-_GLANCE = 0.5  # seconds to tell which commands there are
 _REPLY = 512 * 1024  # bytes: it becomes part of a reply that must fit into a client's buffer
 _COMMANDS = 256  # that are listed
 _NAME = 64  # characters of a command's name
@@ -39,13 +38,13 @@ def call(loop: Loop, service: Service, command: str, arguments: list[str], done:
     _Question(loop, service, "Call", given, replied, _PATIENCE)
 
 
-def known(loop: Loop, service: Service, done: Callable[[list[str] | None], None]) -> None:
-    """Ask which commands there are; `done` is told None where the service does not say in time."""
+def known(loop: Loop, service: Service, done: Callable[[list[str] | None], None], seconds: float) -> None:
+    """Ask which commands there are; `done` is told None where the service does not say within so many seconds."""
 
     def replied(reply: dict[str, Any] | str) -> None:
         done(_names(reply))
 
-    _Question(loop, service, "Status", {"name": service.name}, replied, _GLANCE)
+    _Question(loop, service, "Status", {"name": service.name}, replied, seconds)
 
 
 def _result(command: str, reply: dict[str, Any] | str) -> str | Exception:
