@@ -263,14 +263,19 @@ def test_who_may_notify(services: Services) -> None:
 
 
 def test_strangers_may_not_notify(services: Services) -> None:
-    name = services.out / "name"
+    name, said = services.out / "name", services.out / "said"
     program = services.script(f"echo $NOTIFY_SOCKET > {name}.new; mv {name}.new {name}; exec sleep 1000")
-    unit = services.unit(f"Type=notify\nNotifyAccess=all\nExecStart={program}\nTimeoutStartSec=1")
-    launcher = services.spawn(unit, "--daemon")
+    managed = Managed(services, f"Type=notify\nNotifyAccess=all\nExecStart={program}")
     until(name.exists)
-    code = services.python("notify('READY=1', f'MAINPID={os.getpid()}')\ntime.sleep(1000)")
+    code = services.python(
+        f"notify('READY=1', f'MAINPID={{os.getpid()}}')\nopen({str(said)!r}, 'w').close()\ntime.sleep(1000)"
+    )
     other = subprocess.Popen([code], env={"NOTIFY_SOCKET": name.read_text().strip()})
-    assert launcher.wait(PATIENCE) != 0
+    until(said.exists)
+    first, second = managed.status(), managed.status()  # what was said before the first has been read by the second
+    assert (second["state"], second["mainPid"]) == ("activating", first["mainPid"])
+    assert second["mainPid"] != other.pid
+    managed.end()
     assert other.poll() is None
     other.kill()
     other.wait()
@@ -465,9 +470,9 @@ def test_guess_main_pid(services: Services, guess: str) -> None:
 
 def test_start_that_asks_for_more_time(services: Services) -> None:
     program = services.python(
-        "notify('EXTEND_TIMEOUT_USEC=5000000')\ntime.sleep(0.6)\nnotify('READY=1')\ntime.sleep(1000)"
+        "notify('EXTEND_TIMEOUT_USEC=60000000')\ntime.sleep(1.2)\nnotify('READY=1')\ntime.sleep(1000)"
     )
-    unit = services.unit(f"Type=notify\nTimeoutStartSec=300ms\nExecStart={program}")
+    unit = services.unit(f"Type=notify\nTimeoutStartSec=1\nExecStart={program}")  # from before Python is loaded
     assert services.daemon(unit).returncode == 0
 
 
