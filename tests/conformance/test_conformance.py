@@ -7,7 +7,7 @@ import tarfile
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from lab.machine import SYSTEMD_257, SYSV, Kind, Machine, wait_until
+from lab.machine import SYSTEMD_257, SYSV, Kind, Machine
 
 from .cases import PLACE, Case, every
 
@@ -39,7 +39,7 @@ for unit in *; do
     initkit run /etc/systemd/system/$unit.service --foreground 2>{PLACE}/errors/$unit
     echo "$? $unit"
 done >{PLACE}/ends 2>&1
-mv {PLACE}/ends {PLACE}/ended
+cat {PLACE}/ends >{PLACE}/ended # a FIFO: who reads it waits without looking again and again
 """
 
 
@@ -56,12 +56,13 @@ def _see(kind: Kind, initkit: bool) -> Seen:
         if initkit:
             machine.install_initkit()
             machine.write(f"{PLACE}/run", RUNNER)
+            machine.run("mkfifo", f"{PLACE}/ended")
             machine.by_init(f"{PLACE}/run")
-            wait_until(lambda: machine.exists(f"{PLACE}/ended"), 600, "the end of the units")
-            ends = dict(_runners_end(line) for line in machine.read(f"{PLACE}/ended").splitlines())
+            done = machine.run("cat", f"{PLACE}/ended", timeout=600).stdout
+            ends = dict(map(_runners_end, done.splitlines()))
         else:
             done = machine.sh(SYSTEMD, *(case.name for case in CASES), timeout=600).stdout
-            ends = dict(_systemds_end(line) for line in done.splitlines())
+            ends = dict(map(_systemds_end, done.splitlines()))
         output = machine.run_bytes("tar", "--create", f"--directory={PLACE}", "out", "errors").stdout
     return Seen(ends, _printed(output))
 

@@ -24,12 +24,12 @@ import tarfile
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, NamedTuple, Self
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 CACHE = Path(os.environ.get("INITKIT_LAB_CACHE", "/var/cache/initkit-lab"))
@@ -222,13 +222,22 @@ def missing() -> str | None:
     return f"needs permission to mount: {mounted.stderr.strip()}" if mounted.returncode else None
 
 
-def wait_until(condition: Callable[[], bool], timeout: float = 10, what: str = "the condition") -> None:
+def wait_until(condition: Callable[[], bool], timeout: float = 60, what: str = "the condition") -> None:
     """Return as soon as the condition holds. Raises TimeoutError after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what} did not come true in {timeout} s")
         time.sleep(0.02)
+
+
+class _Process(NamedTuple):
+    """A process of a machine: its pid and its parent's outside, its pid inside, its command line."""
+
+    pid: int
+    inside: int
+    parent: int
+    command: str
 
 
 class Machine:
@@ -328,21 +337,30 @@ class Machine:
         return self.run("test", "-e", path, check=False).returncode == 0
 
     def pids(self) -> dict[int, str]:
-        """Every process inside, as counted inside: its pid and its command line (`[name]` for one without)."""
+        """Every process inside, as counted inside: its pid and its command line (`[name]` for one without).
+
+        Not among them is who has the command line of its parent, as a process has between fork(2) and execve(2).
+        """
+        found = {process.pid: process for process in self._processes()}
+        shown = {}
+        for process in found.values():
+            parent = found.get(process.parent)
+            if not parent or parent.command != process.command:
+                shown[process.inside] = process.command
+        return dict(sorted(shown.items()))
+
+    def _processes(self) -> Iterator[_Process]:
         namespace = Path(f"/proc/{self.pid}/ns/pid").readlink()
-        found = {}
         for process in Path("/proc").glob("[0-9]*"):
             try:
                 if (process / "ns/pid").readlink() != namespace:
                     continue
-                status = (process / "status").read_text()
+                status = dict(re.findall(r"^(\w+):\t(.*)$", (process / "status").read_text(), re.MULTILINE))
                 words = (process / "cmdline").read_bytes().rstrip(b"\0").split(b"\0")
             except OSError:  # it ended meanwhile
                 continue
-            if pid := re.search(r"^NSpid:.*\t(\d+)$", status, re.MULTILINE):
-                name = re.search(r"^Name:\t(.*)$", status, re.MULTILINE)
-                found[int(pid[1])] = os.fsdecode(b" ".join(words)) or f"[{name[1] if name else '?'}]"
-        return dict(sorted(found.items()))
+            command = os.fsdecode(b" ".join(words)) or f"[{status['Name']}]"
+            yield _Process(int(process.name), int(status["NSpid"].split()[-1]), int(status["PPid"]), command)
 
     def console(self) -> str:
         """What its console has shown since the first boot."""

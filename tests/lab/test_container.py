@@ -42,6 +42,7 @@ def up(container: Machine) -> Machine:
     """`initkit up` as PID 1."""
     container.enter("/usr/bin/initkit", "up", *_SERVICES)
     wait_until(lambda: set(states(container).values()) == {"active"}, what="all services")
+    wait_until(lambda: bool(pid_of(container, "sleep 3004")), what="the process that leaves its parents")
     return container
 
 

@@ -6,13 +6,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
 
 from .debian_units import UNITS, UNITS_SYSTEMD, UNITS_SYSV, DebianUnit
-from .machine import Machine, wait_until
+from .machine import Machine
 from .observed import View, facts, read, views
 
 PLACE = "/units"
@@ -38,7 +39,7 @@ while read -r path; do
     }} &
 done <{PLACE}/paths
 wait
-mv {PLACE}/ends {PLACE}/ended
+cat {PLACE}/ends >{PLACE}/ended # a FIFO: who reads it waits without looking again and again
 """
 
 
@@ -76,6 +77,7 @@ class Systemd(Side):
 
     def start(self) -> None:
         """Start all, with the sockets first."""
+        prepare(self.machine)
         self.machine.run("systemctl", "daemon-reload")
         self.machine.run("systemctl", "start", *(f"{unit}.socket" for unit in UNITS if unit.socket))
         self.machine.run("systemctl", "start", *map(str, UNITS), check=False, timeout=START_TIMEOUT)
@@ -107,14 +109,15 @@ class Initkit(Side):
     def start(self, limits: str) -> None:
         """Start all."""
         machine = self.machine
+        prepare(machine)
         machine.install_initkit()
         machine.run("systemd-tmpfiles", "--create", check=False)  # of what else the packages count on
         machine.write(f"{PLACE}/paths", "".join(f"{unit.path}\n" for unit in UNITS))
         machine.write(f"{PLACE}/limits", limits)
         machine.write(f"{PLACE}/run", RUN)
+        machine.run("mkfifo", f"{PLACE}/ended")
         machine.by_init(f"{PLACE}/run")
-        wait_until(lambda: machine.exists(f"{PLACE}/ended"), START_TIMEOUT, "the start of all units")
-        for line in machine.read(f"{PLACE}/ended").splitlines():
+        for line in machine.run("cat", f"{PLACE}/ended", timeout=START_TIMEOUT).stdout.splitlines():
             status, name = line.split()
             if status != "0":
                 self.said[name.removesuffix(".service")] = f"{status}: {machine.read(f'{PLACE}/{name}')}"
@@ -138,10 +141,10 @@ def sides(lab: None) -> Iterator[tuple[Systemd, Initkit]]:
     """Both machines with all that is to run."""
     with Machine(UNITS_SYSTEMD) as one, Machine(UNITS_SYSV) as other:
         theirs, ours = Systemd(one), Initkit(other)
-        prepare(one)
-        prepare(other)
-        theirs.start()
-        ours.start(theirs.limits())
+        limits = theirs.limits()
+        with ThreadPoolExecutor(2) as pool:
+            for started in (pool.submit(theirs.start), pool.submit(ours.start, limits)):
+                started.result()
         theirs.look(*UNITS)
         ours.look(*UNITS)
         theirs.rest = ours.rest = time.monotonic() + SETTLE_TIMEOUT

@@ -42,7 +42,7 @@ def test_everything_that_it_does(machine: Machine, socket: str, name: str) -> No
     shown = ctl(machine, socket, "status", name).split()
     assert shown[:2] == [name, "RUNNING"]
     pid = int(ctl(machine, socket, "pid", name))
-    assert machine.pids()[pid] == "sleep 1000"
+    wait_until(lambda: machine.pids()[pid] == "sleep 1000", what="sleep, which sh becomes")
     assert ctl(machine, socket, "tail", name).splitlines()[-2:] == [f"{name} begins", ""]
     assert ctl(machine, socket, "restart", name) == f"{name}: stopped\n{name}: started\n"
     again = int(ctl(machine, socket, "pid", name))
