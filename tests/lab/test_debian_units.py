@@ -53,13 +53,13 @@ class Side:
         self._pids: dict[str, int] = {}
         self._raw: dict[int, dict[str, Any]] = {}
 
-    def main_pid(self, unit: DebianUnit) -> int:
-        """The main process at this moment; 0 when there is none."""
+    def main_pids(self, *units: DebianUnit) -> list[int]:
+        """Each one's main process at this moment; 0 when there is none."""
         raise NotImplementedError
 
     def look(self, *units: DebianUnit) -> None:
         """Read /proc."""
-        self._pids.update({unit.name: self.main_pid(unit) for unit in units})
+        self._pids.update(zip((unit.name for unit in units), self.main_pids(*units), strict=True))
         self._raw.update(read(self.machine, filter(None, (self._pids[unit.name] for unit in units))))
 
     def process(self, unit: DebianUnit) -> dict[str, Any] | None:
@@ -81,16 +81,17 @@ class Systemd(Side):
         self.machine.run("systemctl", "daemon-reload")
         self.machine.run("systemctl", "start", *(f"{unit}.socket" for unit in UNITS if unit.socket))
         self.machine.run("systemctl", "start", *map(str, UNITS), check=False, timeout=START_TIMEOUT)
-        for unit in UNITS:
-            if self.machine.run("systemctl", "is-active", "--quiet", str(unit), check=False).returncode:
+        states = self.machine.run("systemctl", "is-active", *map(str, UNITS), check=False).stdout.split()
+        for unit, state in zip(UNITS, states, strict=True):
+            if state != "active":
                 self.said[unit.name] = self.machine.run("systemctl", "status", str(unit), check=False).stdout
 
-    def main_pid(self, unit: DebianUnit) -> int:
-        return int(self.show(unit, "MainPID"))
+    def main_pids(self, *units: DebianUnit) -> list[int]:
+        return list(map(int, self.show("MainPID", *units)))
 
-    def show(self, unit: DebianUnit, name: str) -> str:
-        """A property of a unit."""
-        return self.machine.run("systemctl", "show", f"--property={name}", "--value", str(unit)).stdout.strip()
+    def show(self, name: str, *units: DebianUnit) -> list[str]:
+        """A property of each unit, which has a value in one word."""
+        return self.machine.run("systemctl", "show", f"--property={name}", "--value", *map(str, units)).stdout.split()
 
     def limits(self) -> str:
         """What services have when they set nothing, in prlimit(1)'s words."""
@@ -122,7 +123,10 @@ class Initkit(Side):
             if status != "0":
                 self.said[name.removesuffix(".service")] = f"{status}: {machine.read(f'{PLACE}/{name}')}"
 
-    def main_pid(self, unit: DebianUnit) -> int:
+    def main_pids(self, *units: DebianUnit) -> list[int]:
+        return [self._main_pid(unit) for unit in units]
+
+    def _main_pid(self, unit: DebianUnit) -> int:
         shown = self.machine.run("initkit", "status", "--json", unit.path, check=False).stdout
         return int(json.loads(shown).get("mainPid") or 0) if shown else 0
 
@@ -145,8 +149,8 @@ def sides(lab: None) -> Iterator[tuple[Systemd, Initkit]]:
         with ThreadPoolExecutor(2) as pool:
             for started in (pool.submit(theirs.start), pool.submit(ours.start, limits)):
                 started.result()
-        theirs.look(*UNITS)
-        ours.look(*UNITS)
+            for _ in pool.map(lambda side: side.look(*UNITS), (theirs, ours)):
+                pass
         theirs.rest = ours.rest = time.monotonic() + SETTLE_TIMEOUT
         yield theirs, ours
 
@@ -198,7 +202,7 @@ def test_what_is_compared(sides: tuple[Systemd, Initkit]) -> None:
     assert len(UNITS) >= 30
     assert {unit.use for unit in UNITS} >= {"database", "web", "mail", "dns", "time", "broker", "monitoring"}
     theirs, _ = sides
-    assert {theirs.show(unit, "Type") for unit in UNITS} >= {"simple", "exec", "forking", "notify", "dbus"}
+    assert set(theirs.show("Type", *UNITS)) >= {"simple", "exec", "forking", "notify", "dbus"}
     assert sum("@" in unit.name for unit in UNITS) >= 3
     assert sum(unit.socket for unit in UNITS) >= 5
     seccomp = [process for unit in UNITS if (process := theirs.process(unit)) and "Seccomp:\t2" in process["status"]]
