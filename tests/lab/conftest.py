@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -43,11 +42,12 @@ def lab() -> None:
 @pytest.fixture(scope="session")
 def made(lab: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Suite -> the folder with the packages that were built there."""
-    builds = ((packages.BOOKWORM, "deb"), (packages.TRIXIE, "all"))
+    builds = ((packages.TRIXIE, ("deb", "rpm", "arch")), (packages.BOOKWORM, ("deb",)))
     folders = {kind.suite: tmp_path_factory.mktemp(f"made-{kind.suite}") for kind, _ in builds}
-    with ThreadPoolExecutor(len(builds)) as pool:
-        for _ in pool.map(lambda each: packages.build(*each, folders[each[0].suite]), builds):
-            pass
+    packages.build_each((kind, what, folders[kind.suite] / what) for kind, several in builds for what in several)
+    for folder in folders.values():
+        for made in folder.glob("*/*"):
+            made.replace(folder / made.name)  # of the source archive each has one
     return folders
 
 

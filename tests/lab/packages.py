@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -112,13 +113,18 @@ def build(kind: Kind, what: str, out: Path) -> str:
     return run(kind, f"/checkout/packaging/build {what} /out", out)
 
 
+def build_each(work: Iterable[tuple[Kind, str, Path]]) -> None:
+    """The same several times, two at a time, each to a folder of its own."""
+    with ThreadPoolExecutor(2) as pool:
+        for _ in pool.map(lambda each: build(*each), work):
+            pass
+
+
 def _main(folder: Path) -> None:
     """Every package, each suite's Debian packages in a folder of their own."""
     work = ((BOOKWORM, "deb", folder / "bookworm"), (TRIXIE, "deb", folder / "trixie"),
             (TRIXIE, "rpm", folder / "rpm"), (TRIXIE, "arch", folder / "arch"))  # fmt: skip
-    with ThreadPoolExecutor(2) as pool:
-        for _ in pool.map(lambda each: build(*each), work):
-            pass
+    build_each(work)
     for made in sorted(folder.glob("*/*")):
         print(made)
 
