@@ -12,7 +12,7 @@ import subprocess
 from pathlib import Path
 
 PROGRAM = "linux.uml"
-_TIMEOUT = 300
+_TIMEOUT = 900
 _INIT = """\
 #!/bin/sh
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin; export PATH

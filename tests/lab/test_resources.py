@@ -111,7 +111,7 @@ def _seen(folder: Path) -> dict[str, str]:
     for name in ("alone", "crowded"):
         _unit(folder, name, f"Type=oneshot\n{UNITS['weight'][0]}", f"/bin/sh {folder}/weight.sh")
     script = f"""\
-timeout 120 {initkit} up --name all {" ".join(f"{name}.service" for name in (*UNITS, *SHORT))} >up 2>&1
+timeout 600 {initkit} up --name all {" ".join(f"{name}.service" for name in (*UNITS, *SHORT))} >up 2>&1
 find /sys/fs/cgroup -type d -path '*initkit*' >left
 echo +cpu >/sys/fs/cgroup/cgroup.subtree_control
 mkdir /sys/fs/cgroup/inner /sys/fs/cgroup/full
