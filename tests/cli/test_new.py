@@ -20,18 +20,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from run.harness import free_port
 
 from initkit.inits.render import docstring, toml
 from initkit.settings.load import load
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples/app.py"
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def get(port: int) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import os
+import random
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -305,6 +307,21 @@ def lines(path: Path) -> list[str]:
         return path.read_text().splitlines()
     except FileNotFoundError:
         return []
+
+
+def free_port() -> int:
+    """A port that nobody has, and that the kernel gives to nobody who asks for any: nor to whoever
+    connects to it while nobody listens there, and would so be connected to himself."""
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    for port in random.sample(range(first // 2, first), 100):
+        try:
+            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                with socket.socket(socket.AF_INET, kind) as found:
+                    found.bind(("", port))
+        except OSError:
+            continue
+        return port
+    raise AssertionError(f"no port is free below {first}")
 
 
 def alive(pid: int) -> bool:

@@ -6,7 +6,6 @@ import grp
 import json
 import os
 import pwd
-import random
 import socket
 import stat
 import subprocess
@@ -20,7 +19,7 @@ import pytest
 from initkit.run import client
 
 from .clients import Managed
-from .harness import PATIENCE, Services, alive, finish, lines, until
+from .harness import PATIENCE, Services, alive, finish, free_port, lines, until
 from .ups import SLEEP, Up
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to somebody else")
@@ -84,20 +83,6 @@ class Listening(Managed):
         until(self.out.exists, "the program's report")
         found: dict[str, Any] = json.loads(self.out.read_text())
         return found
-
-
-def free_port() -> int:
-    """A port that nobody has, and that the kernel gives to nobody who asks for any."""
-    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    for port in random.sample(range(first // 2, first), 100):
-        try:
-            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-                with socket.socket(socket.AF_INET, kind) as found:
-                    found.bind(("", port))
-        except OSError:
-            continue
-        return port
-    raise AssertionError(f"no port is free below {first}")
 
 
 def ask(address: str | tuple[str, int]) -> str:

@@ -113,7 +113,7 @@ def test_program_that_ignores_sigterm(services: Services) -> None:
     before = time.monotonic()
     status, _, err = finish(running)
     assert status == 128 + signal.SIGKILL
-    assert 0.25 < time.monotonic() - before < 5
+    assert time.monotonic() - before > 0.25
     assert "still there after 0.3 s: killed" in err
     assert not services.started()
 
