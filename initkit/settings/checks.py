@@ -109,15 +109,6 @@ def _unit_of(*types: str) -> Check:
     return check
 
 
-def _bus_name(text: str) -> None:
-    if text.startswith(":"):  # a unique name
-        return
-    parts = text.split(".")
-    sound = all(part.isascii() and part.replace("_", "a").replace("-", "a").isalnum() for part in parts)
-    if len(parts) < 2 or not sound or any(part[0].isdigit() for part in parts) or len(text) > 255:
-        raise _wrong("a bus name such as org.example.App", text)
-
-
 # --- paths ----------------------------------------------------------------------------------------------------------
 
 
@@ -390,7 +381,6 @@ BY_NAME: dict[str, Check] = {
     **dict.fromkeys(("TTYColumns", "TTYRows"), _fixed(_number(0, 2**32 - 1))),
     **dict.fromkeys(("UpheldBy", "Also", "Alias"), _each(values.unit)),
     "BlockIODeviceWeight": _per_device(_fixed(_BLOCK_WEIGHT)),
-    "BusName": _fixed(_bus_name),
     "DeferTrigger": _boolean_or("patient"),
     "MessageQueueMessageSize": _number(0, 2**63 - 1),
     "OnCalendar": _fixed(_calendar),

@@ -306,7 +306,7 @@ class Service(Resources):
 
     # systemd.service(5)
     type_set = One("Type", directives.service_type, "")
-    bus_name = One("BusName", str, "", expand=True)
+    bus_name = One("BusName", values.bus_name, "", expand=True)
     exec_start = Many("ExecStart", command.parse)
     exec_condition = Many("ExecCondition", command.parse)
     exec_start_pre = Many("ExecStartPre", command.parse)

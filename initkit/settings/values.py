@@ -610,6 +610,15 @@ UNIT_TYPES = (
 _UNIT_MARKS = ":-_.\\@"
 
 
+def bus_name(text: str) -> str:
+    """A name on the message bus, as the D-Bus specification has it: org.example.App, or a connection's own, :1.7."""
+    parts = text.split(".")
+    sound = all(part.isascii() and part.replace("_", "a").replace("-", "a").isalnum() for part in parts)
+    if text[:1] != ":" and (len(parts) < 2 or not sound or any(part[0].isdigit() for part in parts) or len(text) > 255):
+        raise _wrong("a bus name such as org.example.App", text)
+    return text
+
+
 def unit(text: str) -> str:
     """The full name of a unit of any type: "app.service", "app@one.service", "app@.service"."""
     name, dot, suffix = text.rpartition(".")
