@@ -31,10 +31,11 @@ def main(verb: str, argv: list[str]) -> int:
     services = [load(file, user=user) for file in files or _here()]
     for service in services:
         service.demand_instance()
-    names = [each.name for each in services]
+    names: set[str] = set()
     for each in services:
-        if names.count(each.name) > 1:
+        if each.name in names:
             raise UsageError(f"{each.path}: there is another service {each.name}")
+        names.add(each.name)
     from initkit.run.up import up
 
     return up(services, name)

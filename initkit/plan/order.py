@@ -8,7 +8,7 @@ from initkit.settings.service import Service
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     Edges = Mapping[str, frozenset[str]]
 
@@ -73,27 +73,26 @@ class Order(Record):
 
     def with_followers(self, name: str, *, stop: bool = False) -> list[str]:
         """A service, and those that restart with it, or `stop`."""
-        found = [name]
-        for each in found:
-            others = self.followers[each] | self.stops[each] if stop else self.followers[each]
-            found += sorted(others - set(found))
-        return found
+        return _reached(name, lambda each: self.followers[each] | self.stops[each] if stop else self.followers[each])
 
     def with_needs(self, name: str) -> list[str]:
         """A service, and those that start with it: none that conflicts with one before it."""
-        found = [name]
-        for each in found:
-            for other in sorted(self.starts[each] - set(found)):
-                if not self.conflicts[other] & set(found):
-                    found.append(other)
-        return found
+        return _reached(name, lambda each: self.starts[each], self.conflicts)
 
     def with_reloads(self, name: str) -> list[str]:
         """A service, and those that reload with it."""
-        found = [name]
-        for each in found:
-            found += sorted(self.reloads[each] - set(found))
-        return found
+        return _reached(name, lambda each: self.reloads[each])
+
+
+def _reached(name: str, others: Callable[[str], frozenset[str]], conflicts: Edges | None = None) -> list[str]:
+    """A service and all that one comes to from it, but those that conflict with one before."""
+    found, known = [name], {name}
+    for each in found:
+        for other in sorted(others(each) - known):
+            if not (conflicts and conflicts[other] & known):
+                known.add(other)
+                found.append(other)
+    return found
 
 
 def of(services: Iterable[Service]) -> Order:
@@ -182,19 +181,17 @@ def _check_cycles(after: Edges) -> None:
     """A walk in depth, without recursion: chains may be long."""
     done: set[str] = set()
     for first in sorted(after):
-        path: list[str] = []
-        waiting = [] if first in done else [(first, iter(sorted(after[first])))]
-        path += [first] * bool(waiting)
-        while waiting:
-            name, others = waiting[-1]
+        path = {} if first in done else {first: iter(sorted(after[first]))}
+        while path:
+            name, others = path.popitem()
             other = next(others, None)
             if other is None:
                 done.add(name)
-                path.pop()
-                waiting.pop()
-            elif other in path:
-                cycle = [*path[path.index(other) :], other]
+                continue
+            path[name] = others
+            if other in path:
+                found = list(path)
+                cycle = [*found[found.index(other) :], other]
                 raise SettingsError(f"the order is a cycle: {' after '.join(cycle)}")
-            elif other not in done:
-                path.append(other)
-                waiting.append((other, iter(sorted(after[other]))))
+            if other not in done:
+                path[other] = iter(sorted(after[other]))

@@ -70,8 +70,11 @@ class Store:
         stored = Stored(fd, name, polled)
         self.kept.append(stored)
         if polled:
-            self._loop.watch(fd, lambda: self._hung_up(stored))
-            self._loop.interest(fd, 0)  # hang-ups and errors are told all the same
+            try:
+                self._loop.watch(fd, lambda: self._hung_up(stored))
+                self._loop.interest(fd, 0)  # hang-ups and errors are told all the same
+            except PermissionError:
+                pass  # what never hangs up: a regular file
 
     def _hung_up(self, stored: Stored) -> tuple[Event, ...]:
         self._remove(lambda each: each is stored)

@@ -124,7 +124,8 @@ class Hearing:
 
     def signal_main(self, numbers: tuple[int, ...]) -> list[Stat]:
         """Signal the main process, and the command that runs beside it. Returns those that are another user's."""
-        living = [pid for pid in (self.main, self.control) if pid and pid not in self.exits]
+        dead = self.loop.dead  # of these the numbers may be others' by now
+        living = [pid for pid in (self.main, self.control) if pid and pid not in self.exits and pid not in dead]
         return [found for pid in living if not self._reaches(pid, numbers) and (found := identity.stat(pid))]
 
     def _reaches(self, pid: int, numbers: tuple[int, ...]) -> bool:

@@ -88,11 +88,16 @@ def owner(pid: int) -> int:
 
 def children(pid: int) -> list[int]:
     """The children of a process right now: quick, and with gaps while processes end (proc(5), "children")."""
+    return [int(child) for found in children_by_thread(pid) for child in found]
+
+
+def children_by_thread(pid: int) -> list[list[str]]:
+    """The same, those of each thread in the order in which they have become its."""
     try:
         threads = os.listdir(f"/proc/{pid}/task")
     except OSError:
         return []
-    return [int(child) for thread in threads for child in read(f"/proc/{pid}/task/{thread}/children").split()]
+    return [read(f"/proc/{pid}/task/{thread}/children").split() for thread in threads]
 
 
 def processes() -> Iterator[Stat]:

@@ -68,7 +68,7 @@ def _keep(service: Service, source: int, told: int) -> NoReturn:
 class _Keeper:
     def __init__(self, service: Service, loop: Loop) -> None:
         roll = Roll()
-        loop.owners = roll.owners
+        loop.whose = roll.strike
         self.logger = Logger(service, loop, _complain, roll, reader=service)
 
     def task(self, source: int, told: int) -> Task:

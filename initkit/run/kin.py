@@ -21,24 +21,56 @@ if TYPE_CHECKING:
 
 
 class Roll:
-    """The children of this process with their owners, None where an orphan is nobody's."""
+    """The children of this process with their owners.
+
+    A child that is new is at the end of the kernel's list, so that a look at those behind the last one `_seen` finds
+    all that have come since. What a look has found holds until the next death: who has lost his last child before it
+    has no process to make another one.
+    """
 
     def __init__(self) -> None:
-        self.owners: dict[int, Kin] = {}
+        self._owners: dict[int, Kin] = {}
+        self._nobodys: set[int] = set()  # so far
+        self._seen: set[int] = set()
+        self._current = False  # whether nobody has died since the last look
         self.invocations: dict[str, Kin] = {}
         self.sessions: dict[int, Kin] = {}
         self.groups: dict[str, Kin] = {}  # by the path of a control group
         self.noted: dict[tuple[int, int], Kin] = {}  # by pid and start time
         self.heir: Kin | None = None  # whose are the orphans that are nobody's
 
+    def enter(self, pid: int, owner: Kin) -> None:
+        """A child is this one's."""
+        self._owners[pid] = owner
+        owner.pids[pid] = None
+
+    def strike(self, pid: int) -> Kin | None:
+        """A child has been reaped: whose it was."""
+        self._current = False
+        self._seen.discard(pid)
+        self._nobodys.discard(pid)
+        owner = self._owners.pop(pid, None)
+        if owner:
+            del owner.pids[pid]
+        return owner
+
     def look(self) -> None:
         """Find the owners of orphans that are new."""
-        for pid in children():
-            if pid not in self.owners:
-                found = identity.stat(pid)
-                owner = self._owner(found) if found is not None and found.state not in "ZX" else None
-                if owner is not None:
-                    self.owners[pid] = owner
+        new = newest(self._seen)
+        self._seen.update(new)
+        self._nobodys.update(pid for pid in new if pid not in self._owners)
+        for pid in tuple(self._nobodys):
+            found = identity.stat(pid)
+            owner = self._owner(found) if found is not None and found.state not in "ZX" else None
+            if owner is not None:
+                self._nobodys.discard(pid)
+                self.enter(pid, owner)
+        self._current = True
+
+    def glance(self) -> None:
+        """As a look, where somebody has died since the last one."""
+        if not self._current:
+            self.look()
 
     def _owner(self, process: Stat) -> Kin | None:
         known = self.noted.get((process.pid, process.start)) or self.sessions.get(process.session)
@@ -59,16 +91,25 @@ class Roll:
     def strays(self) -> list[Stat]:
         """The children that are nobody's."""
         self.look()
-        return family.below([pid for pid in children() if pid not in self.owners])
+        return family.below(sorted(self._nobodys))
 
 
-def children() -> list[int]:
-    """The children of this process. Unlike others' they are told without gaps: only their parent, which is busy here,
-    takes one out of the list, and orphans are added at its end."""
+def newest(known: set[int]) -> list[int]:
+    """The children of this process that have come since the `known` ones were all.
+
+    Unlike others' they are told without gaps: only their parent, which is busy here, takes one out of the list, and new
+    ones are added at its end.
+    """
     own = os.getpid()
-    found = identity.children(own)
-    if not found and not family.childless():  # a kernel that tells of no children
-        return [each.pid for each in identity.descendants(own) if each.parent == own]
+    told = identity.children_by_thread(own)
+    if not any(told) and not family.childless():  # a kernel that tells of no children
+        return [each.pid for each in identity.descendants(own) if each.parent == own and each.pid not in known]
+    found: list[int] = []
+    for of_thread in told:
+        for pid in map(int, reversed(of_thread)):
+            if pid in known:
+                break
+            found.append(pid)
     return found
 
 
@@ -77,6 +118,7 @@ class Kin:
 
     def __init__(self, roll: Roll) -> None:
         self.roll = roll
+        self.pids: dict[int, None] = {}  # its children of this process, in the order in which it has got them
         self.invocation = ""
         self._invocations: list[str] = []
         self._sessions: list[int] = []
@@ -98,12 +140,13 @@ class Kin:
 
     def born(self, pid: int) -> None:
         """This process has been started, in a session of its own."""
-        self.roll.owners[pid] = self.roll.sessions[pid] = self
+        self.roll.enter(pid, self)
+        self.roll.sessions[pid] = self
         self._sessions.append(pid)
 
     def _children(self) -> list[int]:
         self.roll.look()
-        return [pid for pid, owner in self.roll.owners.items() if owner is self]
+        return list(self.pids)
 
     def children(self) -> list[Stat]:
         """Its processes that are children of this one, adopted ones among them."""
@@ -114,7 +157,9 @@ class Kin:
         """Whether nothing of it is left, not even a process to be reaped."""
         if not self._sessions and self.roll.heir is not self:
             return True  # it never had one
-        return self not in self.roll.owners.values() and not self._children()
+        if not self.pids:
+            self.roll.glance()
+        return not self.pids
 
     def members(self) -> list[Stat]:
         """Its processes that live, parents first. They are known from now on, whoever they have for a parent."""

@@ -1,5 +1,5 @@
-"""An event loop for a process that must stay small: poll(2) over a few descriptors, one deadline, no wake-up without
-cause."""
+"""An event loop for a process that must stay small: epoll(7) over its descriptors, one deadline, no wake-up without
+cause. What an event costs does not grow with the tasks and descriptors that it does not concern."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from initkit.settings.record import Record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
-    from typing import Any
 
     #: What a task yields is when it wants to be woken at the latest (`time.monotonic`, inf: never); what it gets is an
     #: event, None when that time has come.
     Task = Generator["float", "Event | None", int]
 
 INFINITY = float("inf")
-_LONGEST = 2**31 - 1  # milliseconds: poll(2) takes an int
+_LONGEST = 2e6  # seconds: epoll_wait(2) takes an int of milliseconds
 
 
 class Event(Record):
@@ -36,13 +35,6 @@ class Event(Record):
     to: object = None
 
 
-class _Run:
-    """A task under way, and until when it waits."""
-
-    def __init__(self, task: Task, deadline: float) -> None:
-        self.task, self.deadline = task, deadline
-
-
 class _ReaderError(Exception):
     def __init__(self, cause: Exception) -> None:
         self.cause = cause
@@ -51,24 +43,27 @@ class _ReaderError(Exception):
 class Loop:
     """Runs tasks: feeds them events from signals, dying children and descriptors until they return.
 
-    `owners` tells which task is to hear of a child's death, by pid; where it says nothing, all are. `listener` is the
-    task that is to hear of signals, None for all of them. `rescue` is told of the first exception out of a descriptor's
+    `whose` tells which task is to hear of a child's death, by pid; where it says None, all are. `dead` are the children
+    that have been reaped, of whose deaths nobody has heard yet. `listener` is the task that is to hear of signals, None
+    for all of them. `rescue` is told of the first exception out of a descriptor's
     function, which is called no more; without it, and of a task's own, the run ends.
     """
 
     listener: object = None
     rescue: Callable[[Exception], None] | None = None
 
-    def __init__(self, signals: Iterable[int], owners: dict[int, Any] | None = None) -> None:
-        self.owners: dict[int, Any] = {} if owners is None else owners
-        self._runs: dict[object, _Run] = {}
+    def __init__(self, signals: Iterable[int], whose: Callable[[int], object] | None = None) -> None:
+        self.whose = whose or _nobodys
+        self.dead: set[int] = set()
+        self._tasks: dict[object, Task] = {}
+        self._deadlines: dict[Task, float] = {}  # of those that do not wait for ever
         self._woken: dict[object, None] = {}  # in the order of waking
         self._readers: dict[int, Callable[[], Iterable[Event]]] = {}
         self._due: dict[Callable[[], Iterable[Event]], float] = {}
         self._first: set[int] = set()  # descriptors that are read before signals
         self._ready: dict[int, int] = {}  # those of this turn that are still to be read
         self._received: set[int] = set()  # signals that nobody has been told of yet
-        self._poll = select.poll()
+        self._poll = select.epoll()
         self._wakeup, self._woken_by = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._poll.register(self._wakeup, select.POLLIN)
         _signal.set_wakeup_fd(self._woken_by, warn_on_full_buffer=False)
@@ -78,11 +73,15 @@ class Loop:
 
     def watch(self, fd: int, read: Callable[[], Iterable[Event]], *, first: bool = False) -> None:
         """Call `read` for events whenever `fd` can be read; `first` where what it told before a signal came, or a child
-        died, is to be heard before that."""
+        died, is to be heard before that.
+
+        Raises:
+            PermissionError: it is a regular file's, or another's that one does not wait for.
+        """
+        self._poll.register(fd, select.POLLIN)
         self._readers[fd] = read
         if first:
             self._first.add(fd)
-        self._poll.register(fd, select.POLLIN)
 
     def unwatch(self, fd: int) -> None:
         """Forget `fd`, which stays open."""
@@ -104,7 +103,8 @@ class Loop:
 
     def add(self, name: object, task: Task) -> None:
         """Drive another task as well, while `run` goes on; events reach it by this name."""
-        self._runs[name] = _Run(task, next(task))
+        self._tasks[name] = task
+        self._resume(task)
 
     def wake(self, name: object) -> None:
         """Let a task look at what has been changed for it, as soon as those that run have come to rest."""
@@ -113,7 +113,7 @@ class Loop:
     def run(self, task: Task, name: object = None) -> int:
         """Drive the task to its end, and the others as long; returns what it returns."""
         try:
-            self._runs[name] = _Run(task, next(task))
+            self.add(name, task)
             while True:
                 try:
                     self._turn()
@@ -122,11 +122,12 @@ class Loop:
         except StopIteration as end:
             return int(end.value)
         finally:
-            self._runs.clear()
+            self._tasks.clear()
+            self._deadlines.clear()
 
     def _turn(self) -> None:
         self._send_wakes()
-        for event in self._wait(min([each.deadline for each in self._runs.values()])):
+        for event in self._wait(min(self._deadlines.values(), default=INFINITY)):
             self._send(event)
             self._send_wakes()
         self._send_late()
@@ -138,8 +139,15 @@ class Loop:
         rescue(fault)
 
     def _send(self, event: Event) -> None:
-        for run in self._runs.values() if event.to is None else filter(None, (self._runs.get(event.to),)):
-            run.deadline = run.task.send(event)
+        for task in self._tasks.values() if event.to is None else filter(None, (self._tasks.get(event.to),)):
+            self._resume(task, event)
+
+    def _resume(self, task: Task, event: Event | None = None) -> None:
+        deadline = task.send(event)
+        if deadline == INFINITY:
+            self._deadlines.pop(task, None)
+        else:
+            self._deadlines[task] = deadline
 
     def _send_wakes(self) -> None:
         while self._woken:
@@ -149,21 +157,20 @@ class Loop:
 
     def _send_late(self) -> None:
         """To those whose time has come, however much else there was."""
-        late = [run for run in self._runs.values() if run.deadline != INFINITY]
-        if late:
+        if self._deadlines:
             now = time.monotonic()
-            for run in late:
-                if run.deadline <= now:
-                    run.deadline = run.task.send(None)
+            for task in [task for task, deadline in self._deadlines.items() if deadline <= now]:
+                if self._deadlines.get(task, INFINITY) <= now:
+                    self._resume(task)
                     self._send_wakes()
 
     def _wait(self, deadline: float) -> Iterable[Event]:
         timeout = None
         first = min(deadline, *self._due.values()) if self._due else deadline
         if self._received:
-            timeout = 0  # a reader has failed
+            timeout = 0.0  # a reader has failed
         elif first != INFINITY:
-            timeout = min(_LONGEST, max(0, int((first - time.monotonic()) * 1000) + 1)) if first > 0 else 0
+            timeout = min(_LONGEST, max(0.0, first - time.monotonic()))
         self._ready = dict(self._poll.poll(timeout))
         if self._wakeup in self._ready:
             self._received.update(os.read(self._wakeup, 4096))
@@ -197,13 +204,18 @@ class Loop:
         received, self._received = self._received, set()
         # Deaths first: a stop that arrives with the death of the program finds it dead.
         if _signal.SIGCHLD in received:
-            yield from reap(self.owners)
+            # All of them before anybody hears of one: who has a look then sees what all of them have left.
+            deaths = list(reap(self.whose))
+            self.dead = {each.number for each in deaths}
+            for each in deaths:
+                self.dead.discard(each.number)
+                yield each
         for number in sorted(received - {_signal.SIGCHLD}):
             yield Event("signal", number, to=self.listener)
 
 
-def reap(owners: dict[int, Any]) -> Iterable[Event]:
-    """An event for every child that has died, of one's own or adopted, to its owner, who has it no longer."""
+def reap(whose: Callable[[int], object]) -> Iterable[Event]:
+    """An event for every child that has died, of one's own or adopted, to the one `whose` it was."""
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -211,7 +223,11 @@ def reap(owners: dict[int, Any]) -> Iterable[Event]:
             return
         if pid == 0:
             return
-        yield Event("exit", pid, status, owners.pop(pid, None))
+        yield Event("exit", pid, status, whose(pid))
+
+
+def _nobodys(pid: int) -> None:
+    """There is nobody among whom to choose."""
 
 
 def _nothing(number: int, frame: object) -> None:

@@ -28,6 +28,7 @@ class Output:
         self._sink = Sink(1)
         self._pending = bytearray()
         self._sources: list[Source] = []
+        self._held: list[Source] = []  # those that are not read from until there is room
         self._waiting = False
         self._same = _is_same_file(1, 2)
 
@@ -35,13 +36,15 @@ class Output:
         """A service's part of it."""
         made = Source(self, label.encode())
         self._sources.append(made)
-        self.watch(made)
+        self._loop.watch(made.fd, made.read)
         return made
 
-    def watch(self, source: Source) -> None:
-        """Read what the service writes, as long as there is room."""
-        if not self._waiting:
-            self._loop.watch(source.fd, source.read)
+    def holds(self, source: Source) -> bool:
+        """Whether there is no room for what a service writes, which it is asked for again when there is."""
+        if self._waiting:
+            self._loop.unwatch(source.fd)
+            self._held.append(source)
+        return self._waiting
 
     def say(self, line: str) -> None:
         """A line of initkit's own, on standard error; where that is the same file it does not break others' lines."""
@@ -69,8 +72,6 @@ class Output:
 
     def _wait(self) -> None:
         self._waiting = True
-        for each in self._sources:
-            self._loop.unwatch(each.fd)
         self._loop.watch(self._sink.fd, self._room)
         self._loop.interest(self._sink.fd, select.POLLOUT)
 
@@ -79,7 +80,8 @@ class Output:
         if not self._pending:
             self._waiting = False
             self._loop.unwatch(self._sink.fd)
-            for each in self._sources:
+            held, self._held = self._held, []
+            for each in held:
                 self._loop.watch(each.fd, each.read)
         return ()
 
@@ -106,7 +108,8 @@ class Source:
 
     def read(self) -> Iterable[Event]:
         """Take in what there is, and put out the lines that are complete."""
-        self._take()
+        if not self._output.holds(self):
+            self._take()
         return ()
 
     def _take(self) -> bool:

@@ -65,7 +65,7 @@ def supervise(
         keep_private()
         kin = _kin(service)
         signals = (*STOP, _signal.SIGHUP, _signal.SIGUSR1, _signal.SIGUSR2, _signal.SIGQUIT)
-        loop = Loop(signals, kin.roll.owners if kin else None)
+        loop = Loop(signals, kin.roll.strike if kin else None)
         life = kind_of(service)(
             service, loop, report, output=output, passed=passed, hangup=hangup, kin=kin, home=cgroup.own()
         )

@@ -63,7 +63,7 @@ def up(services: Sequence[Service], name: str) -> int:
 
 def _up(services: Sequence[Service], ordered: order.Order, name: str) -> int:
     roll = Roll()
-    loop = Loop((*STOP, _signal.SIGHUP, _signal.SIGUSR1, _signal.SIGUSR2, _signal.SIGQUIT), roll.owners)
+    loop = Loop((*STOP, _signal.SIGHUP, _signal.SIGUSR1, _signal.SIGUSR2, _signal.SIGQUIT), roll.strike)
     output = Output(loop)
     before = labels([each.name for each in services])
     report = _reporter(output.say)
@@ -169,4 +169,5 @@ def _end_strays(roll: Roll, say: Callable[[str], None]) -> None:
         for each in strays:
             if each.parent == os.getpid():
                 os.waitpid(each.pid, 0)
+                roll.strike(each.pid)
         strays = roll.strays()
