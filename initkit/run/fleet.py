@@ -35,6 +35,8 @@ class Fleet:
         self._managers = {name: LifeManager(life) for name, life in self._lives.items()}
         self._order, self._loop, self._say, self._hangup = order, loop, say, hangup
         self._jobs: dict[str, Job] = {}
+        self._stirred: dict[str, None] = {}  # those whose jobs' time may have come
+        self._hindered: dict[str, dict[str, None]] = {}  # by who is in their way, which is to change first
         self._busy: set[str] = set()  # those that are not down
         self._kept: set[str] = set()  # those that are down until a client, who has said so, starts them again
         self._yielded = dict(order.yields)  # those that are down because they conflict with which other
@@ -83,29 +85,37 @@ class Fleet:
             earlier.done(Fault("StartFailed", name=name, status=1, reason=f"{name}: stopped before it was started"))
             earlier = None
         self._jobs[name] = Job(what, done).join(earlier)
+        self._stir(name)
+
+    def _stir(self, name: str) -> None:
+        """It is in another state, or something else is to be done with it: look at its job, and at those that it was in
+        the way of."""
+        self._stirred[name] = None
+        self._stirred.update(self._hindered.pop(name, {}))
         self._loop.wake(self)
 
     def _settle(self) -> None:
         """Do the jobs whose time has come."""
-        for name, job in tuple(self._jobs.items()):
-            if job.what == "start" and self._may_start(name):
-                del self._jobs[name]
-                self._start(name, job)
-            elif job.what != "start" and self._may_stop(name):
-                del self._jobs[name]
-                self._stop(name, job)
+        stirred, self._stirred = self._stirred, {}
+        for name in stirred:
+            if name in self._jobs:
+                hindrance = self._hindrance(name, self._jobs[name].what)
+                if hindrance:
+                    self._hindered.setdefault(hindrance, {})[name] = None
+                else:
+                    self._do(name, self._jobs.pop(name))
+                    self._stir(name)
 
-    def _may_start(self, name: str) -> bool:
-        """Whether those that it starts after have started or stopped, and those that start after it have stopped."""
-        return (
-            not self._ends(name)
-            and all(other not in self._jobs and self._rests(self._lives[other]) for other in self._order.after[name])
-            and self._may_stop(name)
-        )
-
-    def _may_stop(self, name: str) -> bool:
-        """Whether those that have started after it are down, as far as they are to be."""
-        return not any(self._ends(other) or self._is_to_end(other) for other in self._order.before[name])
+    def _hindrance(self, name: str, what: str) -> str | None:
+        """Who is in the way of that, perhaps itself: a start waits until those that it starts after have started or
+        stopped; all wait until those that have started after it are down, as far as they are to be."""
+        if what == "start":
+            if self._ends(name):
+                return name
+            for other in self._order.after[name]:
+                if other in self._jobs or not self._rests(self._lives[other]):
+                    return other
+        return next((each for each in self._order.before[name] if self._ends(each) or self._is_to_end(each)), None)
 
     def _is_to_end(self, name: str) -> bool:
         return name in self._jobs and self._jobs[name].what != "start" and name in self._busy
@@ -117,6 +127,16 @@ class Fleet:
     def _rests(life: Life) -> bool:
         """Whether it has come to where it was to go: up, or down until it is asked to start."""
         return (life.state in _UP and not life.stopping) or (life.state in _DOWN and life.then == "wait")
+
+    def _do(self, name: str, job: Job) -> None:
+        if job.what == "start":
+            self._start(name, job)
+            return
+        if job.what == "restart":
+            self._jobs[name] = Job("start", None).join(job)
+        done = _ignored if job.what == "restart" else job.done
+        self._managers[name].stop(name, done, stay=True)
+        self._loop.wake(self._lives[name].kin)
 
     def _start(self, name: str, job: Job) -> None:
         life = self._lives[name]
@@ -146,15 +166,6 @@ class Fleet:
             return f"conflicts with {self._yielded[name]}.service"
         return "has failed" if name in self._failures else "has ended"
 
-    def _stop(self, name: str, job: Job) -> None:
-        if job.what == "restart":
-            self._jobs[name] = Job("start", None).join(job)
-            self._managers[name].stop(name, _ignored, stay=True)
-        else:
-            self._managers[name].stop(name, job.done, stay=True)
-        self._loop.wake(self._lives[name].kin)
-        self._loop.wake(self)
-
     def _changed(self, name: str) -> None:
         """A service is in another state, by its own doing or ours."""
         life = self._lives[name]
@@ -179,7 +190,7 @@ class Fleet:
                 self._say(f"{name}: ends the manager")
                 self._verdict = life.verdict
                 self.quit()
-        self._loop.wake(self)
+        self._stir(name)
 
     def _restart_followers(self, name: str) -> None:
         """RestartMode=normal: a service that is restarted, by itself as well, takes those with it that follow it."""

@@ -197,9 +197,9 @@ def child_as(uid: int, gid: int, groups: list[int], act: Callable[[], object]) -
 
 
 def sleeps_for_ever(pid: int) -> bool:
-    """Whether a process waits in poll(2) without a timeout: x86_64's system call 7, its third argument."""
+    """Whether a process waits in epoll_wait(2) without a timeout: x86_64's system call 232, its fourth argument."""
     words = Path(f"/proc/{pid}/syscall").read_text().split()
-    return words[0] == "7" and int(words[3], 16) & 0xFFFFFFFF == 0xFFFFFFFF
+    return words[0] == "232" and int(words[4], 16) & 0xFFFFFFFF == 0xFFFFFFFF
 
 
 def at_rest(trace: Path) -> bool:
