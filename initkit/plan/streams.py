@@ -212,3 +212,8 @@ def streams(service: Service) -> tuple[OpenStream, ...]:
         OpenStream(1, output, identifier, priority),
         OpenStream(2, error, identifier, priority),
     )
+
+
+def is_unsaid(service: Service) -> bool:
+    """Whether the settings send any of its output nowhere; a logger says what it has to say there as well."""
+    return service.has_logger or any(each.stream.kind == "default" for each in streams(service))

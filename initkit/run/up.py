@@ -7,7 +7,7 @@ import os
 
 from initkit import plan
 from initkit.errors import InitkitError
-from initkit.plan import order
+from initkit.plan import order, streams
 from initkit.run import cgroup, claim, control, descriptors, detect, family
 from initkit.run.aliases import Aliases
 from initkit.run.fleet import Fleet
@@ -70,17 +70,19 @@ def _up(services: Sequence[Service], ordered: order.Order, name: str) -> int:
     for each in order.notes(services):
         output.say(each)
     hangup = "stop" if detect.surroundings().who == detect.TERMINAL else "forward"
-    sources = {each.name: output.source(before[each.name]) for each in services}
+    # Every descriptor takes its time at each start of a program, which is to have none of them.
+    sources = {each.name: output.source(before[each.name]) for each in services if streams.is_unsaid(each)}
+    sinks = {name: source.sink for name, source in sources.items()}
     home = cgroup.own()
     lives = {
         each.name: kind_of(each)(
-            each, loop, report, output=sources[each.name].sink, hangup="forward", kin=Kin(roll), home=home
+            each, loop, report, output=sinks.get(each.name), hangup="forward", kin=Kin(roll), home=home
         )
         for each in services
     }
     registers = _registers(services, lives, f"{services[0].runtime_root}/initkit/{name}.sock", output.say)
     fleet = Fleet(list(lives.values()), ordered, loop, output.say, hangup)
-    fleet.subscribe(lambda name: sources[name].finish() if lives[name].state in _OVER else None)
+    fleet.subscribe(lambda name: sources[name].finish() if name in sources and lives[name].state in _OVER else None)
     server = _listen(services, name, loop, fleet, output.say)
     aliases = Aliases(server.path, lives, output.say) if server else None
     loop.rescue = fleet.give_up

@@ -15,7 +15,7 @@ import pytest
 
 from initkit.run import client
 
-from .clients import at_rest
+from .clients import at_rest, waits
 from .harness import PATIENCE, WITHOUT_GROUPS, Services, alive, finish, lines, until
 from .ups import SLEEP, Up, logged
 
@@ -211,6 +211,26 @@ def test_processes_of_each(up: Up) -> None:
     finish(running)
 
 
+def test_orphan_that_is_there_before_another_service_starts(up: Up) -> None:
+    """Neither the look before it came nor the program that came after it hides it."""
+    go, file = up.services.out / "go", up.services.out / "pid"
+    orphan = f"(setsid sleep 1000 & echo $! > {file}.new); mv {file}.new {file}"
+    waiting = f"while ! [ -e {go} ]; do sleep 0.01; done; {orphan}; exec sleep 1000"
+    up.add("a", f"ExecStart={up.services.script(waiting)}", "OnFailure=@later@")
+    up.add("later", SLEEP)
+    running = up.start(prefix=WITHOUT_GROUPS)  # which tell of everybody
+    up.wait_for(a="active", later="inactive")
+    up.pid("a")  # a look at all of its processes
+    go.touch()
+    until(file.exists)
+    up.call("Start", name=f"{up.services.prefix}later")
+    shown = up.call("Status", name=f"{up.services.prefix}a")["service"]["processes"]
+    assert int(file.read_text()) in {each["pid"] for each in shown}
+    up.call("Stop", name=f"{up.services.prefix}a")
+    assert not alive(int(file.read_text()))
+    finish(running)
+
+
 def test_process_that_nobody_can_tell_the_service_of(up: Up) -> None:
     file = up.services.out / "pid"
     stray = up.services.script(f"echo $$ > {file}.new; mv {file}.new {file}; exec sleep 1000")
@@ -241,23 +261,59 @@ def test_forking_services(up: Up) -> None:
     assert not up.services.started()
 
 
+def traced(up: Up, running: subprocess.Popen[str], trace: Path, name: str) -> subprocess.Popen[str]:
+    """strace(1) of the manager, which has answered a call about this service, and is at rest."""
+    words = ["strace", "-v", "-s", "0", "-o", trace, "-p", str(running.pid)]
+    strace = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    assert strace.stderr
+    assert "attached" in strace.stderr.readline()
+    up.pid(name)
+    until(lambda: at_rest(trace), "the end of that call")
+    return strace
+
+
 def test_idle_manager_does_not_wake_up(up: Up, tmp_path: Path) -> None:
     for name in "abc":
         up.add(name, SLEEP)
     running = up.start()
     up.wait_for(a="active", b="active", c="active")
     trace = tmp_path / "trace"
-    strace = subprocess.Popen(["strace", "-o", trace, "-p", str(running.pid)], stderr=subprocess.PIPE, text=True)
-    assert strace.stderr
-    assert "attached" in strace.stderr.readline()
-    up.pid("a")
-    until(lambda: at_rest(trace), "the end of that call")
+    strace = traced(up, running, trace, "a")
     before = trace.read_text()
     with pytest.raises(subprocess.TimeoutExpired):
         running.wait(2)
     assert trace.read_text() == before
     finish(running)
     strace.wait(PATIENCE)
+
+
+def traced_restart(up: Up, count: int, trace: Path) -> str:
+    """What a manager of so many services asks of the kernel while one of them dies and is started again."""
+    log = up.services.out / f"log{count}"
+    up.add("n0", f"ExecStart={up.services.script(f'echo $$ >> {log}; exec sleep 1000')}\nRestart=always\nRestartSec=0")
+    for number in range(1, count):
+        up.add(f"n{number}", SLEEP)
+    running = up.start()
+    until(lambda: list(up.states().values()) == ["active"] * count)
+    strace = traced(up, running, trace, "n0")
+    before = len(trace.read_text())
+    os.kill(int(lines(log)[0]), signal.SIGKILL)
+    until(lambda: len(lines(log)) == 2)
+
+    def is_over() -> bool:
+        restarted = re.search(r"^(clone3?|vfork)\(", trace.read_text()[before:], re.MULTILINE)
+        return restarted is not None and waits(trace.read_text()[before + restarted.start() :])
+
+    until(is_over, "the end of the restart")
+    found = trace.read_text()[before:]
+    finish(running)
+    strace.wait(PATIENCE)
+    return found
+
+
+def test_a_restart_asks_the_kernel_for_no_more_with_many_services(services: Services, tmp_path: Path) -> None:
+    few, many = (traced_restart(Up(services), count, tmp_path / str(count)) for count in (20, 100))
+    assert len(many) < 1.15 * len(few)
 
 
 def test_invocation_id(up: Up) -> None:
