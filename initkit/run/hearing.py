@@ -155,6 +155,8 @@ class Hearing:
         """PIDFile=, for programs that write none; and the register, of one that was not started here."""
         pid = self.main
         if pid and pid not in self._mine and pid not in self.exits:
+            if self.kin:
+                self.kin.roll.expect(pid, self.kin)
             self.take_down(lambda register: register.enrol("main", pid))
         if self.service.pid_file and self.service.type != "forking" and self.main and self.main not in self.exits:
             try:

@@ -30,6 +30,7 @@ class Roll:
 
     def __init__(self) -> None:
         self._owners: dict[int, Kin] = {}
+        self._expected: dict[int, Kin] = {}
         self._nobodys: set[int] = set()  # so far
         self._seen: set[int] = set()
         self._current = False  # whether nobody has died since the last look
@@ -44,28 +45,36 @@ class Roll:
         self._owners[pid] = owner
         owner.pids[pid] = None
 
-    def strike(self, pid: int) -> Kin | None:
-        """A child has been reaped: whose it was."""
+    def expect(self, pid: int, owner: Kin) -> None:
+        """This process is the main one of a service that has not started it: it may be a child by the time it ends."""
+        self._expected.pop(owner.expected, None)
+        self._expected[pid] = owner
+        owner.expected = pid
+
+    def strike(self, pid: int) -> object:
+        """A child has been reaped: whose it was. Of an orphan that has come and gone between two looks nobody is to
+        hear, which is this roll itself: who waits for his last process has seen one that is left."""
         self._current = False
         self._seen.discard(pid)
         self._nobodys.discard(pid)
         owner = self._owners.pop(pid, None)
         if owner:
             del owner.pids[pid]
-        return owner
+        return owner or self._expected.pop(pid, self)
 
     def look(self) -> None:
         """Find the owners of orphans that are new."""
         new = newest(self._seen)
         self._seen.update(new)
         self._nobodys.update(pid for pid in new if pid not in self._owners)
+        self._current = True
         for pid in tuple(self._nobodys):
             found = identity.stat(pid)
+            self._current &= found is not None  # else there is no descriptor left to look with
             owner = self._owner(found) if found is not None and found.state not in "ZX" else None
             if owner is not None:
                 self._nobodys.discard(pid)
                 self.enter(pid, owner)
-        self._current = True
 
     def glance(self) -> None:
         """As a look, where somebody has died since the last one."""
@@ -119,6 +128,7 @@ class Kin:
     def __init__(self, roll: Roll) -> None:
         self.roll = roll
         self.pids: dict[int, None] = {}  # its children of this process, in the order in which it has got them
+        self.expected = 0  # the pid that it has told the roll to expect
         self.invocation = ""
         self._invocations: list[str] = []
         self._sessions: list[int] = []

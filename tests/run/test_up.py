@@ -316,6 +316,51 @@ def test_a_restart_asks_the_kernel_for_no_more_with_many_services(services: Serv
     assert len(many) < 1.15 * len(few)
 
 
+def test_death_of_an_orphan_is_not_told_to_all(up: Up, tmp_path: Path) -> None:
+    """Who is told looks for messages, which come before a death."""
+    go, file = up.services.out / "go", up.services.out / "pid"
+    waiting = f"while ! [ -e {go} ]; do sleep 0.01; done; (setsid sh -c 'echo $$ > {file}' &); exec sleep 1000"
+    up.add("a", f"ExecStart={up.services.script(waiting)}")
+    up.add("b", f"{SLEEP}\nNotifyAccess=all")
+    running = up.start()
+    up.wait_for(a="active", b="active")
+    strace = traced(up, running, trace := tmp_path / "trace", "a")
+    before = len(trace.read_text())
+    go.touch()
+    until(lambda: lines(file))
+    reaped = rf"^wait4\(-1, .* = {lines(file)[0]}\n(.*\n)*"
+
+    def is_over() -> bool:
+        found = re.search(reaped, trace.read_text()[before:], re.MULTILINE)
+        return found is not None and waits(trace.read_text())
+
+    until(is_over, "the end of the orphan")
+    assert "\nrecvmsg(" not in trace.read_text()[before:]
+    finish(running)
+    strace.wait(PATIENCE)
+
+
+def test_main_process_that_nobody_has_looked_for(up: Up) -> None:
+    """An orphan that says that it is the main one, as its control group confirms: its exit status is known."""
+    go, started = up.services.out / "go", up.services.out / "started"
+    program = up.services.python(
+        "if os.fork() == 0:\n"
+        "    middle = os.getpid()\n"
+        "    if os.fork():\n"
+        "        os._exit(0)\n"
+        "    while os.getppid() == middle: time.sleep(0.01)\n"
+        "    notify(f'MAINPID={os.getpid()}\\nREADY=1')\n"
+        f"    while not os.path.exists('{go}'): time.sleep(0.01)\n"
+        "    os._exit(3)\n"
+        "time.sleep(1000)"
+    )
+    up.add("a", f"Type=notify\nNotifyAccess=all\nExecStart={program}\nExecStartPost=/bin/touch {started}")
+    running = up.start()
+    until(started.exists)
+    go.touch()
+    assert running.wait(PATIENCE) == 3
+
+
 def test_invocation_id(up: Up) -> None:
     found = [up.services.probe() for _ in "ab"]
     for name, (command, _) in zip("ab", found, strict=True):
