@@ -191,7 +191,8 @@ class Kin:
             if at == own or (found is None and at == pid):
                 return False
             if found is not None and found.parent == own:
-                return at in self._children()
+                self.roll.look()
+                return at in self.pids
             at = pid if found is None else found.parent  # one that has gone has left its child to another
         return False
 

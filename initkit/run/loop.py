@@ -45,8 +45,8 @@ class Loop:
 
     `whose` tells which task is to hear of a child's death, by pid; where it says None, all are. `dead` are the children
     that have been reaped, of whose deaths nobody has heard yet. `listener` is the task that is to hear of signals, None
-    for all of them. `rescue` is told of the first exception out of a descriptor's
-    function, which is called no more; without it, and of a task's own, the run ends.
+    for all of them. `rescue` is told of the first exception out of a descriptor's function, which is called no more;
+    without it, and of a task's own, the run ends.
     """
 
     listener: object = None
