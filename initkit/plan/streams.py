@@ -199,8 +199,7 @@ def streams(service: Service) -> tuple[OpenStream, ...]:
     has_data = service.has("StandardInputText") or service.has("StandardInputData")
     if wanted.kind in ("null", "data"):
         wanted = Stream("data" if has_data else "null")
-    unsaid = Stream("inherit" if wanted.kind in _DUPLEX else "default")
-    output = service.standard_output or unsaid
+    output = service.standard_output or Stream("default" if is_unsaid(service) else "inherit")
     error = service.standard_error or (output if output.kind == "default" else Stream("inherit"))
     if error == output and error.kind != "default":
         error = Stream("inherit")  # opened twice, a file would be written over by each in turn
@@ -215,5 +214,5 @@ def streams(service: Service) -> tuple[OpenStream, ...]:
 
 
 def is_unsaid(service: Service) -> bool:
-    """Whether the settings send any of its output nowhere; a logger says what it has to say there as well."""
-    return service.has_logger or any(each.stream.kind == "default" for each in streams(service))
+    """Whether the settings send output nowhere."""
+    return not service.standard_output and service.standard_input.kind not in _DUPLEX

@@ -71,7 +71,8 @@ def _up(services: Sequence[Service], ordered: order.Order, name: str) -> int:
         output.say(each)
     hangup = "stop" if detect.surroundings().who == detect.TERMINAL else "forward"
     # Every descriptor takes its time at each start of a program, which is to have none of them.
-    sources = {each.name: output.source(before[each.name]) for each in services if streams.is_unsaid(each)}
+    speaking = [each.name for each in services if each.has_logger or streams.is_unsaid(each)]
+    sources = {each: output.source(before[each]) for each in speaking}
     sinks = {name: source.sink for name, source in sources.items()}
     home = cgroup.own()
     lives = {
