@@ -35,7 +35,7 @@ _SAMPLES = {
     "UNIT [...]": "other.service", "UNSIGNED": "1", "BOUNDINGSET": "CAP_CHOWN", "FACILITY": "local0",
     "LEVEL": "warning", "MOUNTFLAG": "slave", "PATH [...]": "/srv", "PATH[:PATH[:OPTIONS]] [...]": "/srv:/mnt",
     "PERSONALITY": "x86", "SYSCALLS": "@system-service", "FAMILIES": "AF_UNIX", "ARCHS": "native", "ERRNO": "EPERM",
-    "NAMESPACES": "yes", "SECUREBITS": "noroot",
+    "NAMESPACES": "yes", "SECUREBITS": "noroot", "BusName": "org.example.App",
     "CoredumpFilter": "all", "NUMAPolicy": "local", "MountAPIVFS": "yes", "PrivateMounts": "yes", "PrivateTmp": "yes",
     "PrivateUsers": "yes", "ProtectControlGroups": "yes", "ProtectHome": "yes", "ProtectHostname": "yes",
     "ProtectSystem": "full", "TemporaryFileSystem": "/srv", "ExecSearchPath": "/srv", "SetLoginEnvironment": "yes",
