@@ -177,8 +177,14 @@ class Place:
 
     def only_program(self) -> int:
         """The one that there is, once it is alone: its manager may still be at what comes before or after."""
-        until(lambda: len(self.programs()) == 1, "a program that is alone")
-        return self.programs()[0]
+        found: list[int] = []
+
+        def look() -> bool:
+            found[:] = self.programs()
+            return len(found) == 1
+
+        until(look, "a program that is alone")
+        return found[0]
 
     def managers(self) -> list[int]:
         """Those of them that are not."""
