@@ -36,7 +36,7 @@ int main(int argc, char **argv) {
     int fd = open(STAMPS, O_WRONLY | O_APPEND);
     if (write(fd, &stamp, sizeof stamp) != sizeof stamp) return 1;
     close(fd);
-    if (argc > 1) return execv(argv[1], argv + 1);
+    if (argc > 1 && *argv[1] == '/') return execv(argv[1], argv + 1);  /* s6 says the service's name */
     for (;;) pause();
 }
 """
