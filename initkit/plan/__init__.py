@@ -204,6 +204,8 @@ def daemon(service: Service) -> tuple[Step, ...]:
     )
 
 
+#: Types whose program tells a parent, in one way or another, that it works.
+TELLING = ("notify", "notify-reload", "oneshot", "forking", "dbus")
 #: Settings that somebody has to be there for while the program runs.
 PARENTAL = (
     *("ExecCondition", "ExecStartPre", "ExecStartPost", "ExecStop", "ExecStopPost"),
@@ -223,7 +225,7 @@ def parental(service: Service) -> Iterator[str]:
     """What a process has to stay with the program for: directives, and the service's sockets."""
     if service.restart != "no":
         yield "Restart"
-    if service.type in ("notify", "notify-reload", "oneshot", "forking", "dbus"):
+    if service.type in TELLING:
         yield "Type"
     if service.notify_access not in ("", "none"):
         yield "NotifyAccess"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # `signal` costs an `enum`
 import errno
 import os
 import sys
@@ -12,7 +13,6 @@ _PR_SET_NO_NEW_PRIVS = 38
 # clone(2)
 _CLONE3 = 435  # on every machine
 _CLONE_INTO_CGROUP = 0x200000000
-_SIGCHLD = 17
 
 
 def _call(name: str, *arguments: int | bytes) -> int:
@@ -50,7 +50,7 @@ def fork_into(group: int) -> int:
         OSError: the kernel, or who filters its calls, does not allow it.
     """
     # flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup
-    numbers = (_CLONE_INTO_CGROUP, 0, 0, 0, _SIGCHLD, 0, 0, 0, 0, 0, group)
+    numbers = (_CLONE_INTO_CGROUP, 0, 0, 0, _signal.SIGCHLD, 0, 0, 0, 0, 0, group)
     arguments = b"".join(number.to_bytes(8, sys.byteorder) for number in numbers)
     pid = _call("syscall", _CLONE3, arguments, len(arguments))
     if pid < 0:

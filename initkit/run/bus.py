@@ -10,6 +10,9 @@ import os
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Literal
+
+    Order = Literal["little", "big"]
 
 _BUS = "org.freedesktop.DBus"
 _SYSTEM = "unix:path=/run/dbus/system_bus_socket"
@@ -176,7 +179,7 @@ def _aligned(data: bytes, to: int) -> bytes:
     return data + bytes(-len(data) % to)
 
 
-def _order(message: bytes) -> str:
+def _order(message: bytes) -> Order:
     return "little" if message[:1] == b"l" else "big"
 
 
@@ -185,7 +188,7 @@ def _size(data: bytes) -> int:
     if len(data) < 16:
         return 0
     order = _order(data)
-    body, fields = (int.from_bytes(data[at : at + 4], order) for at in (4, 12))  # type: ignore[arg-type]
+    body, fields = (int.from_bytes(data[at : at + 4], order) for at in (4, 12))
     size = 16 + fields + -fields % 8 + body
     if data[:1] not in (b"l", b"B") or size > _MOST:
         raise ValueError("no message")
@@ -195,7 +198,7 @@ def _size(data: bytes) -> int:
 class _Reader:
     """Takes values out of a message."""
 
-    def __init__(self, data: bytes, at: int, order: str) -> None:
+    def __init__(self, data: bytes, at: int, order: Order) -> None:
         self.data, self.at, self.order = data, at, order
 
     def align(self, to: int) -> None:
@@ -208,7 +211,7 @@ class _Reader:
     def number(self) -> int:
         self.align(4)
         self.at += 4
-        return int.from_bytes(self.data[self.at - 4 : self.at], self.order)  # type: ignore[arg-type]
+        return int.from_bytes(self.data[self.at - 4 : self.at], self.order)
 
     def string(self) -> str:
         return self._text(self.number())
@@ -221,7 +224,7 @@ class _Reader:
         return self.data[self.at - length - 1 : self.at - 1].decode()
 
 
-def _fields(message: bytes, order: str) -> tuple[dict[int, object], int]:
+def _fields(message: bytes, order: Order) -> tuple[dict[int, object], int]:
     """The header's fields by their codes, and where the body begins."""
     reader = _Reader(message, 12, order)
     end = reader.number() + 16

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from initkit.settings.service import Service
 
 _LINES = 10
-#: Types whose program tells, in one way or another, that it works.
-_TELLING = ("notify", "notify-reload", "oneshot", "forking", "dbus")
 
 
 class Launcher:
@@ -95,7 +93,7 @@ class Launcher:
         service = self.service
         # A supervisor keeps to TimeoutStartSec= itself, ExecStopPost= and all.
         watch.until(lambda: watch.ready or watch.over or bool(watch.failed))
-        if watch.ready and not watch.failed and service.type not in _TELLING and not watch.note:
+        if watch.ready and not watch.failed and service.type not in plan.TELLING and not watch.note:
             # Nothing tells that such a program works; one that dies within the first moments does not.
             watch.until(lambda: watch.over or bool(watch.failed), time.monotonic() + service.settle)
         if watch.failed and not watch.restarting:
@@ -121,7 +119,7 @@ class Launcher:
             self._complain(watch, f"{name}: could not be started")
             return 1
         supervised = plan.needs_parent(self.service)
-        if watch.note or (supervised and status == 0 and self.service.type in _TELLING):  # a life short and good
+        if watch.note or (supervised and status == 0 and self.service.type in plan.TELLING):  # a life short and good
             if watch.note:
                 _say(f"initkit: {watch.note}")
             return 0

@@ -421,8 +421,10 @@ class Service(Resources):
     @property
     def type(self) -> str:
         """Type=, with systemd's default: dbus with BusName=, oneshot when there is no ExecStart=, else simple."""
-        if self.type_set or self.bus_name:
-            return self.type_set or "dbus"
+        if self.type_set:
+            return self.type_set
+        if self.bus_name:
+            return "dbus"
         return "simple" if self.exec_start or self.callable else "oneshot"
 
     @property

@@ -27,14 +27,8 @@ ALWAYS = "Restart=always\nRestartSec=50ms"
 UNLIMITED = "StartLimitIntervalSec=0"
 
 
-def status(services: Services, unit: Path) -> dict[str, object]:
-    """What the manager tells of its service."""
-    found: dict[str, object] = client.call(f"{services.runtime}/initkit/{unit.stem}.sock", "Status")["service"]
-    return found
-
-
 def main_pid(services: Services, unit: Path) -> int:
-    return int(str(status(services, unit)["mainPid"] or 0))
+    return int(str(services.status(unit)["mainPid"] or 0))
 
 
 def enrolled(services: Services, unit: Path) -> set[int]:
@@ -260,7 +254,7 @@ def test_the_register_does_not_grow_with_what_is_gone(services: Services) -> Non
     unit = services.unit(f"ExecStart={program}\nRestart=always\nRestartSec=0\nKillMode=process", unit=UNLIMITED)
     running = services.foreground(unit, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     services.active(unit)
-    until(lambda: int(str(status(services, unit)["restarts"])) > 250, "many lives")
+    until(lambda: int(str(services.status(unit)["restarts"])) > 250, "many lives")
     path = Path(f"{services.runtime}/initkit/{unit.stem}.register")
     assert len(lines(path)) < 230  # two for each of the last hundred, and some for what is true of all
     known = register.read(str(path))
@@ -281,7 +275,7 @@ def test_a_main_process_that_goes_as_it_is_named(services: Services) -> None:
     unit = services.unit(f"Type=notify\nNotifyAccess=all\nExitType=cgroup\nExecStart={program}")
     running = services.foreground(unit)
     services.active(unit)
-    until(lambda: status(services, unit)["statusText"] == "done", "the last word")
+    until(lambda: services.status(unit)["statusText"] == "done", "the last word")
     assert finish(running)[0] == 0
 
 

@@ -16,7 +16,7 @@ from jeepney import MessageType
 from jeepney.bus_messages import message_bus
 from jeepney.io.blocking import open_dbus_connection
 
-from initkit.run import bus, client
+from initkit.run import bus
 
 from .harness import PATIENCE, Services, alive, finish, lines, until
 
@@ -77,11 +77,6 @@ class Bus:
     def run(self, unit: Path, *options: str) -> subprocess.CompletedProcess[str]:
         return self.services.run(unit, *options, environment=self.environment)
 
-    def status(self, unit: Path) -> dict[str, object]:
-        path = f"{self.services.runtime}/initkit/{unit.stem}.sock"
-        found: dict[str, object] = client.call(path, "Status")["service"]
-        return found
-
     def owner_of(self, name: str) -> str:
         """The unique name of the connection that has it, "" where nobody has."""
         with open_dbus_connection(self.address) as connection:
@@ -89,7 +84,7 @@ class Bus:
         return str(reply.body[0]) if reply.header.message_type is MessageType.method_return else ""
 
     def main_pid(self, unit: Path) -> int:
-        return int(str(self.status(unit)["mainPid"] or 0))
+        return int(str(self.services.status(unit)["mainPid"] or 0))
 
 
 @pytest.fixture(name="messages")
@@ -105,7 +100,7 @@ def test_up_when_the_name_is_there(messages: Bus) -> None:
     unit = messages.unit(f"ExecStartPre=touch {begun}")
     running = messages.foreground(unit)
     until(lambda: begun.exists() and messages.main_pid(unit), "a main process")
-    assert messages.status(unit)["state"] == "activating"
+    assert messages.services.status(unit)["state"] == "activating"
     messages.go.touch()
     messages.services.active(unit)
     assert finish(running)[0] == 0
@@ -115,7 +110,7 @@ def test_daemon_waits_for_the_name(messages: Bus) -> None:
     messages.go.touch()
     unit = messages.unit()
     assert messages.run(unit, "--daemon").returncode == 0
-    assert messages.status(unit)["state"] == "active"
+    assert messages.services.status(unit)["state"] == "active"
 
 
 def test_a_name_that_does_not_come(messages: Bus) -> None:
@@ -163,7 +158,7 @@ def test_another_owner_will_do(messages: Bus) -> None:
         other.send_signal(signal.SIGUSR1)
         until(lambda: messages.owner_of(NAME) == first, "the first in the queue has it again")
         other.kill()
-    assert messages.status(unit)["state"] == "active"
+    assert messages.services.status(unit)["state"] == "active"
     assert finish(running) == (0, "", "")
 
 
@@ -195,7 +190,7 @@ def test_a_bus_that_goes(messages: Bus) -> None:
     messages.process.kill()
     assert running.stderr
     assert "the message bus: the connection is closed" in running.stderr.readline()
-    assert (messages.status(unit)["state"], messages.main_pid(unit)) == ("active", main)
+    assert (messages.services.status(unit)["state"], messages.main_pid(unit)) == ("active", main)
     assert finish(running)[0] == 0
 
 
