@@ -1,7 +1,8 @@
 """The names of a manager's services: symlinks to its socket, so that who looks for NAME.sock finds it.
 
-Each is held by the lock of that socket, as a manager of the one service would hold it. What a killed manager leaves
-points to a socket where nobody listens, and the next manager of either name takes its place.
+None is taken from a manager that listens at it. Later the register keeps others away, who would manage the service:
+see `initkit.run.claim`. What a killed manager leaves points to a socket where nobody listens, and the next manager of
+either name takes its place.
 """
 
 from __future__ import annotations
@@ -20,14 +21,18 @@ class Aliases:
 
     def __init__(self, path: str, names: Iterable[str], say: Callable[[str], None]) -> None:
         self._target = os.path.basename(path)
-        self._locks: dict[str, int] = {}
+        self._links: list[str] = []
         for name in names:
             link = f"{os.path.dirname(path)}/{name}.sock"
             if link == path:
                 continue
             try:
-                self._locks[link] = control.lock(f"{link}.lock")
-                self._point(link)
+                lock = control.lock(f"{link}.lock")
+                try:
+                    self._point(link)
+                finally:
+                    os.close(lock)
+                self._links.append(link)
             except BlockingIOError:
                 say(f"{name}: another manager listens at {link}")
             except OSError as fault:
@@ -41,7 +46,13 @@ class Aliases:
 
     def withdraw(self) -> None:
         """Leave the names to others."""
-        for link, lock in self._locks.items():
-            control.unlink(link)
-            os.close(lock)
-        self._locks.clear()
+        for link in self._links:
+            if self._is_ours(link):
+                control.unlink(link)
+        self._links.clear()
+
+    def _is_ours(self, link: str) -> bool:
+        try:
+            return os.readlink(link) == self._target
+        except OSError:
+            return False

@@ -94,6 +94,38 @@ def _slices(name: str) -> list[str]:
     return [f"{'-'.join(parts[: count + 1])}.slice" for count in range(len(parts))]
 
 
+class _Locks:
+    """Which groups below the manager's own are this process's: each is a byte of a file there, by the number that the
+    kernel has given the group, locked as long as the process lives.
+
+    Others write in these groups as well: the one that has nobody's lock is what a killed manager has left. One file for
+    all of them, because every exec closes what is open here, file by file.
+    """
+
+    _home, _fd = "", -1
+
+    def take(self, home: str, number: int) -> None:
+        """Have a group's.
+
+        Raises:
+            BlockingIOError: another process has it.
+        """
+        from initkit.run import bytelocks
+
+        if home != self._home:
+            self._fd, self._home = os.open(f"{home}/cgroup.procs", os.O_RDWR | os.O_CLOEXEC), home
+        bytelocks.lock(self._fd, number)
+
+    def give_back(self, number: int) -> None:
+        """Leave a group to others."""
+        from initkit.run import bytelocks
+
+        bytelocks.unlock(self._fd, number)
+
+
+_LOCKS = _Locks()
+
+
 class Group:
     """One service's group, which this process has for itself as long as it lives."""
 
@@ -106,12 +138,8 @@ class Group:
         self.home, self.top = home, f"{home}/{_PARENT}"
         self.path = f"{self.top}/{name_of(service)}"
         self.spoilt = False  # whether the kernel kills what is born in it
-        self._folder = _make(self.path)
+        self._number = _have(home, self.path)
         try:
-            # Others write here as well: the group that has nobody's lock is what a killed manager has left.
-            import fcntl
-
-            fcntl.flock(self._folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if plan.wants_group(service):
                 from initkit.run import allotment
 
@@ -119,7 +147,7 @@ class Group:
             if self._read("cgroup.type") != "domain\n":  # somebody above has made it one for threads
                 raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP), self.path)
         except OSError:
-            os.close(self._folder)
+            _LOCKS.give_back(self._number)
             raise
         self.inner = _inner(home) + self.path.removeprefix(home)
         self._events = -1  # cgroup.events, while it is waited for
@@ -153,7 +181,7 @@ class Group:
         """Have a change of `populated` call `told`, once."""
         if self._events >= 0:
             return
-        self._events = os.open("cgroup.events", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._folder)
+        self._events = os.open(f"{self.path}/cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
         self.populated()  # from now on changes are told
 
         def changed() -> Iterable[Event]:
@@ -175,7 +203,7 @@ class Group:
     def mourn(self, loop: Loop, told: Callable[[], Iterable[Event]]) -> None:
         """Have `told` called when somebody in it has been killed for want of memory, where the kernel tells of it."""
         try:
-            self._memory = os.open("memory.events", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._folder)
+            self._memory = os.open(f"{self.path}/memory.events", os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             return
         known = self.casualties()
@@ -202,7 +230,7 @@ class Group:
         if self.spoilt or len(os.listdir("/proc/self/task")) > 1:
             return os.fork()
         try:
-            folder = os.open(self.subgroup or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._folder)
+            folder = os.open(f"{self.path}/{self.subgroup}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 pid = _born(folder)
             finally:
@@ -268,7 +296,7 @@ class Group:
             os.close(self._memory)
         for folder, _, _ in os.walk(self.path, topdown=False):
             _rmdir(folder)
-        os.close(self._folder)
+        _LOCKS.give_back(self._number)
         folder = os.path.dirname(self.path)
         while len(folder) >= len(self.top) and _rmdir(folder):
             folder = os.path.dirname(folder)
@@ -277,7 +305,7 @@ class Group:
 
     def _read(self, name: str) -> str:
         try:
-            fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._folder)
+            fd = os.open(f"{self.path}/{name}", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             return ""
         try:
@@ -289,19 +317,24 @@ class Group:
             os.close(fd)
 
     def _write(self, name: str, text: str, subgroup: str = "") -> None:
-        fd = os.open(f"{subgroup}/{name}" if subgroup else name, os.O_WRONLY | os.O_CLOEXEC, dir_fd=self._folder)
+        fd = os.open(f"{self.path}/{subgroup}/{name}", os.O_WRONLY | os.O_CLOEXEC)
         try:
             os.write(fd, text.encode())
         finally:
             os.close(fd)
 
 
-def _make(path: str) -> int:
-    """A folder, open. Another manager may remove its parent, when it is empty, at the same time."""
+def _have(home: str, path: str) -> int:
+    """Make a group for this process: its number. Another manager may remove it, or its parent, when it is empty, at the
+    same time."""
     for _ in range(_ROUNDS):
         try:
             os.makedirs(path, exist_ok=True)
-            return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            number = os.stat(path).st_ino
+            _LOCKS.take(home, number)
+            if os.stat(path).st_ino == number:
+                return number
+            _LOCKS.give_back(number)
         except FileNotFoundError:
             continue
     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)

@@ -209,8 +209,9 @@ def forget(service: Service) -> None:
             if held[-1] < 0:
                 break
     else:
-        found = survey.find(service)
-        if not (found and found.group().meant(_doomed(service))):
+        found, known = survey.find(service), register.read(register.path_of(service))
+        managed = known is not None and known.managed()  # with others, and this one is down
+        if not managed and not (found and found.group().meant(_doomed(service))):
             _remove_leavings(service)
             for path in (register.path_of(service), f"{folder}.sock", f"{folder}.notify"):
                 pidfile.unlink(path)

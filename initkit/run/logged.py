@@ -4,6 +4,7 @@ its restarts, and until it has read the last word."""
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # `signal` costs an `enum`
+import os
 import time
 
 from initkit.run.family import with_continue
@@ -55,7 +56,7 @@ class Logged(Life):
     def _begin(self) -> Part[None]:
         """A logger that cannot even be started is as bad as a program that cannot."""
         logger = self.logger
-        logger.enrol = self.enrolling("logger")
+        logger.enrol, logger.fork = self.enrolling("logger"), lambda: self.bear(os.fork)
         logger.begin()
         self.output = logger.sink
         self.limit(self.service.start_timeout)

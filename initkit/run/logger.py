@@ -44,6 +44,7 @@ class Logger:
         self._service, self._loop, self._report, self._output, self._reader = service, loop, report, output, reader
         self.kin = Kin(roll)
         self.enrol: Callable[[], None] | None = None  # what its process does first: see `spawn`
+        self.fork: Callable[[], int] = os.fork
         self.pid = 0
         self.sink = -1  # the end that the service writes to
         self.failure = ""  # why the first one was not executed
@@ -114,7 +115,13 @@ class Logger:
         variables = {"INVOCATION_ID": self.kin.invocation}
         steps = logger.steps(self._service)
         self.pid, self._told = spawn(
-            self._service, steps, variables, output=self._output, prepare=self._prepare, enrol=self.enrol
+            self._service,
+            steps,
+            variables,
+            output=self._output,
+            prepare=self._prepare,
+            enrol=self.enrol,
+            fork=self.fork,
         )
         self.kin.born(self.pid)
         self._loop.watch(self._told, self._read, first=True)

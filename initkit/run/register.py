@@ -11,20 +11,21 @@ by one write(2):
     logger PID START             [initkit] log_command's or log_file's process
     reader PID START             who reads the output that the settings send nowhere
 
-A program's own process writes its line before it is executed. Until then it may have the file open, as the manager has,
-and with it a lock: once that is gone, whatever that manager has started can be found. Another lock goes as soon as it
-says who the manager is. Only who may write to the file can have these locks (fcntl(2), F_OFD_SETLK).
+A program's own process writes its line before it is executed. Until then it has the file open, as who starts it has for
+as long, and with it a lock: where the manager is dead and that lock is gone, whatever was started can be found. Another
+lock goes as soon as it says who the manager is: see `initkit.run.bytelocks`.
+
+No service has its register open all the time: every exec closes what its manager has open, file by file.
 """
 
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # `signal` costs an `enum`
-import _struct
 import errno
 import fcntl
 import os
 
-from initkit.run import identity, pidfile
+from initkit.run import bytelocks, identity, pidfile
 from initkit.run.identity import Identity
 from initkit.settings.record import Record
 
@@ -39,6 +40,7 @@ SUFFIX = ".register"
 _MANY = 100  # lives after which it is written anew
 _PATIENCE = 10.0  # seconds that the last child of a dead manager has to be executed, or to end
 _MOST = 1024 * 1024  # bytes
+_HEAD = 8192  # bytes in which it says who the manager is
 _UNSAID, _UNBORN = 0, 1  # the bytes that are locked until the manager is known, and while anything may be started
 _PROCESSES = ("main", "control", "logger", "reader")
 
@@ -49,7 +51,8 @@ def path_of(service: Service) -> str:
 
 
 class Register:
-    """A register that is being written, in place of one that was there.
+    """A register that is being written, in place of one that was there. It is open until it says who the manager is, or
+    is closed.
 
     Raises:
         OSError: when it cannot be made.
@@ -65,17 +68,41 @@ class Register:
     def _publish(self, more: str = "") -> int:
         fd = pidfile.publish(self.path, "".join(self._kept) + more)
         fcntl.fcntl(fd, fcntl.F_SETFL, os.O_APPEND)
-        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _flock(fcntl.F_WRLCK, _UNBORN))
+        bytelocks.lock(fd, _UNBORN)
         if len(self._kept) == 1:
-            fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _flock(fcntl.F_WRLCK, _UNSAID))
-        self._file = os.fstat(fd)
+            bytelocks.lock(fd, _UNSAID)
         return fd
 
     def managed(self, socket: str) -> None:
         """This process looks after the service, and listens at `socket`."""
         self._kept.append(_line("manager", os.getpid(), socket))
         self._write(self._kept[-1])
-        fcntl.fcntl(self.fd, fcntl.F_OFD_SETLK, _flock(fcntl.F_UNLCK, _UNSAID))
+        bytelocks.unlock(self.fd, _UNSAID)  # others have it open, too
+        self.close()
+
+    def open(self) -> None:
+        """Have it open while something is started.
+
+        Raises:
+            OSError: when it cannot be had, or another one lies there.
+        """
+        if self.fd >= 0:
+            return
+        fd = self._opened()
+        try:
+            bytelocks.lock(fd, _UNBORN)
+        except OSError:
+            os.close(fd)
+            raise
+        self.fd = fd
+
+    def _opened(self) -> int:
+        """It by its path. What lies there may be another manager's by now, and have its number."""
+        fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+        if self._kept[-1].encode() not in os.pread(fd, _HEAD, 0):
+            os.close(fd)
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), self.path)
+        return fd
 
     def begin(self, invocation: str, family: Family | None = None) -> None:
         """A life begins. In the `family` is who is left of earlier ones.
@@ -94,14 +121,19 @@ class Register:
 
     def _write(self, line: str) -> None:
         data = f"\n{line}".encode() if self._torn else line.encode()
+        fd = self._opened() if self.fd < 0 else self.fd
         self._torn = True
-        if os.write(self.fd, data) < len(data):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.path)
+        try:
+            if os.write(fd, data) < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.path)
+        finally:
+            if fd != self.fd:
+                os.close(fd)
         self._torn = False
 
     def _shorten(self, family: Family) -> None:
         """Write it anew, without those that are gone and the lives of which nobody is left."""
-        known, before = read(self.path), self.fd
+        known = read(self.path)
         if known is None:
             return
         lines = [
@@ -110,14 +142,13 @@ class Register:
         lives = {identity.invocation(each.pid) for each in family.members()}
         lines += [f"invocation {each}\n" for each in sorted(lives & known.invocations)]
         try:
-            self.fd = self._publish("".join(lines))
+            os.close(self._publish("".join(lines)))
         except OSError:
             return  # it stays as it is
         self._torn = False
-        os.close(before)
 
     def close(self) -> None:
-        """Others write on."""
+        """Nothing is started by this process at present."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
@@ -125,8 +156,11 @@ class Register:
     def remove(self) -> None:
         """Remove the file, if it is this register's."""
         try:
-            if os.path.samestat(os.stat(self.path), self._file):
-                os.unlink(self.path)
+            if self.fd < 0:
+                os.close(self._opened())
+            elif not os.path.samestat(os.stat(self.path), os.fstat(self.fd)):
+                return
+            os.unlink(self.path)
         except OSError:
             pass
 
@@ -141,10 +175,10 @@ def settle(path: str) -> None:
     before = _signal.signal(_signal.SIGALRM, _late)
     try:
         _signal.setitimer(_signal.ITIMER_REAL, _PATIENCE)
-        fcntl.fcntl(fd, fcntl.F_OFD_SETLKW, _flock(fcntl.F_RDLCK, _UNSAID))
+        bytelocks.wait(fd, _UNSAID)
         known = read(path)
         if known is None or not known.managed():
-            fcntl.fcntl(fd, fcntl.F_OFD_SETLKW, _flock(fcntl.F_RDLCK, _UNBORN))
+            bytelocks.wait(fd, _UNBORN)
     except (OSError, _LateError):
         pass
     finally:
@@ -159,11 +193,6 @@ class _LateError(Exception):
 
 def _late(number: int, frame: object) -> NoReturn:
     raise _LateError
-
-
-def _flock(kind: int, byte: int) -> bytes:
-    """fcntl(2), struct flock, for one byte."""
-    return _struct.pack("hhqqi", kind, os.SEEK_SET, byte, 1, 0)
 
 
 def _line(word: str, pid: int, *more: str) -> str:

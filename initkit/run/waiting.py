@@ -151,6 +151,17 @@ class Waiting(Hearing):
             self.user = dynamic.allocate(self.service)
         self.take_down(lambda register: register.begin(self.invocation, self.family))
 
+    def bear(self, fork: Callable[[], int]) -> int:
+        """Make a process, with the register open, in the child until that is executed."""
+        self.take_down(lambda register: register.open())
+        pid = -1
+        try:
+            pid = fork()
+        finally:
+            if pid and self.register:
+                self.register.close()
+        return pid
+
     def enrolling(self, word: str) -> Callable[[], None] | None:
         """What a process has to do to be taken down as this."""
         register = self.register
@@ -213,21 +224,37 @@ class Waiting(Hearing):
         fds = self.handed.fds() if main else None
         pid = 0
         if self._moves() and not fds and "WATCHDOG_USEC" not in variables:  # which comes with the program's own pid
-            pid = quickspawn(steps, blank(self.service, variables, self.output), self.group)
-        if pid:
-            self._failures[pid] = ""
-            self.take_down(lambda register: register.enrol(word, pid))  # until now known by its $INVOCATION_ID
-        else:
-            enrol, prepare = self.enrolling(word), self._prepare
-            fork = self.group.fork if self.group and not self.service.callable else os.fork
-            pid, report = spawn(
-                self.service, steps, variables, output=self.output, fds=fds, enrol=enrol, prepare=prepare, fork=fork
-            )
-            self.loop.watch(report, lambda: self._read_report(pid, report), first=True)
+            pid = self.bear(lambda: self._start_quickly(steps, variables, word))
+        if pid == 0:
+            pid = self._start_by_fork(steps, variables, fds, word)
         self.handed.started()
         self._mine.add(pid)
         if self.kin:
             self.kin.born(pid)
+        return pid
+
+    def _start_quickly(self, steps: tuple[Step, ...], variables: dict[str, str], word: str) -> int:
+        pid = quickspawn(steps, blank(self.service, variables, self.output), self.group)
+        if pid:
+            self._failures[pid] = ""
+            self.take_down(lambda register: register.enrol(word, pid))  # until now known by its $INVOCATION_ID
+        return pid
+
+    def _start_by_fork(
+        self, steps: tuple[Step, ...], variables: dict[str, str], fds: Mapping[int, int] | None, word: str
+    ) -> int:
+        fork = self.group.fork if self.group and not self.service.callable else os.fork
+        pid, report = spawn(
+            self.service,
+            steps,
+            variables,
+            output=self.output,
+            fds=fds,
+            enrol=self.enrolling(word),
+            prepare=self._prepare,
+            fork=lambda: self.bear(fork),
+        )
+        self.loop.watch(report, lambda: self._read_report(pid, report), first=True)
         return pid
 
     def _moves(self) -> bool:

@@ -180,6 +180,21 @@ def test_a_name_that_somebody_has_is_not_taken(up: Up) -> None:
     assert f"initkit: {web}: another manager listens at " in err
 
 
+def test_a_service_that_is_down_stays_its_managers(up: Up) -> None:
+    """Whoever does not reach the manager takes nothing from it; nor does another one."""
+    over = up.add("over", "Type=oneshot\nExecStart=/bin/true\nRestart=on-failure")
+    up.add("other", SLEEP)
+    running = up.start()
+    up.wait_for(over="inactive", other="active")
+    (up.services.runtime / "initkit" / f"{over}.sock").unlink()
+    (unit, _) = up.units
+    assert initkit(up.services, "stop", unit).returncode == 0
+    again = up.services.run(unit, "--foreground")
+    said = f"initkit: {over} is already running, pid {running.pid}\n"
+    assert (again.returncode, again.stderr) == (1, said)
+    assert finish(running)[0] == 0
+
+
 def test_supervisors_client_by_a_services_name(up: Up) -> None:
     web = up.add("web", SLEEP)
     up.add("other", SLEEP)

@@ -248,6 +248,25 @@ def test_the_register_cannot_be_written(services: Services, settings: str) -> No
         assert Path(said.name).read_text().count("nobody will find it if this manager is killed") == 1
 
 
+@pytest.mark.parametrize("other", ["", "somebody else's\n"], ids=["removed", "replaced"])
+def test_the_register_has_gone(services: Services, other: str) -> None:
+    """The service goes on, and nothing is written where another file lies."""
+    unit = services.unit(f"{SLEEP}\n{ALWAYS}", unit=UNLIMITED)
+    path = services.runtime / "initkit" / f"{unit.stem}.register"
+    with open(services.out / "said", "w+") as said:
+        running = services.foreground(unit, stdout=subprocess.DEVNULL, stderr=said)
+        services.active(unit)
+        path.unlink()
+        if other:
+            path.write_text(other)
+        for _ in range(3):
+            kill_main(services, unit)
+        assert (path.read_text() if path.exists() else "") == other
+        assert finish(running)[0] == 0
+        assert (path.read_text() if path.exists() else "") == other
+        assert Path(said.name).read_text().count("nobody will find it if this manager is killed") == 1
+
+
 def test_the_register_does_not_grow_with_what_is_gone(services: Services) -> None:
     left = services.out / "left"
     program = services.script(f"[ -e {left} ] || {{ setsid sleep 1000 & echo $! > {left}; }}\nexit 0")

@@ -316,6 +316,20 @@ def test_a_restart_asks_the_kernel_for_no_more_with_many_services(services: Serv
     assert len(many) < 1.15 * len(few)
 
 
+def test_no_service_keeps_a_descriptor_open(services: Services) -> None:
+    """Each would be closed at every exec, of all services."""
+    found = []
+    for count in (10, 30):
+        up = Up(services)
+        for number in range(count):
+            up.add(f"of{count}n{number}", f"{SLEEP}\nRestart=always\nStandardOutput=null\nStandardError=null")
+        running = up.start()
+        until(lambda up=up, count=count: list(up.states().values()) == ["active"] * count)
+        found.append(len(os.listdir(f"/proc/{running.pid}/fd")))
+        finish(running)
+    assert found[0] == found[1]
+
+
 def test_death_of_an_orphan_is_not_told_to_all(up: Up, tmp_path: Path) -> None:
     """Who is told looks for messages, which come before a death."""
     go, file = up.services.out / "go", up.services.out / "pid"
