@@ -9,6 +9,7 @@ from initkit.plan.process import highest_descriptor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import NoReturn
 
     from initkit.plan.step import Process
@@ -20,7 +21,8 @@ _KERNEL = "/dev/kmsg"
 _PRIORITY = 3 << 3 | 6  # syslog(3): daemon.info, the default of SyslogFacility= and SyslogLevel=
 #: What gives lines to the kernel's log, one record each: proc(5), kmsg.
 _TO_KERNEL = 'while IFS= read -r line; do printf "<%s>%s: %s\\n" "$1" "$2" "$line" >&3; done 3>/dev/kmsg'
-_AND_CONSOLE = 'tee -a /dev/console | exec "$@"'
+_CONSOLE = ("tee", "-a", "/dev/console")
+_AND_CONSOLE = f'{" ".join(_CONSOLE)} | exec "$@"'
 
 
 def open_stream(process: Process, identifier: str = "", kind: str = "journal") -> int:
@@ -89,20 +91,37 @@ def _logger(service: Service, identifier: str, kind: str) -> int:
 
 def reader(service: Service, kind: str = "journal") -> tuple[str, ...]:
     """The words of the logger."""
-    identifier = service.syslog_identifier or service.name
-    words: tuple[str, ...] = ("logger", "-t", identifier, "-p", f"{service.syslog_facility}.{service.syslog_level}")
-    if service.syslog_level_prefix and _reads_prefixes():
-        words = (*words, "--prio-prefix")
-    if kind.startswith("kmsg"):
-        words = ("sh", "-c", _TO_KERNEL, "sh", str(_code(service)), identifier)
+    words = _logger_words(service, kind)
     return ("sh", "-c", _AND_CONSOLE, "sh", *words) if "+" in kind else words
 
 
-def reader_of(service: Service) -> tuple[str, ...]:
-    """The words of the logger that reads the service's output: it ends with its last writer, and hears the last words
-    so. None where there is no such output."""
-    kind = service.standard_output.kind if service.standard_output else ""
-    return reader(service, kind) if kind.partition("+")[0] in ("journal", "syslog", "kmsg") else ()
+def _logger_words(service: Service, kind: str, point: str = ".") -> tuple[str, ...]:
+    identifier = service.syslog_identifier or service.name
+    if kind.startswith("kmsg"):
+        return ("sh", "-c", _TO_KERNEL, "sh", str(_code(service)), identifier)
+    priority = f"{service.syslog_facility}{point}{service.syslog_level}"
+    prefixes = ("--prio-prefix",) if service.syslog_level_prefix and _reads_prefixes() else ()
+    return ("logger", "-t", identifier, "-p", priority, *prefixes)
+
+
+def readers_of(service: Service) -> tuple[str, ...]:
+    """The command lines, as proc(5) has them, of those who read the service's output for the log: they end with its
+    last writer, and hear the last words so."""
+    return tuple(
+        "\0".join((*words, ""))
+        for stream in (service.standard_output, service.standard_error)
+        if stream and stream.kind.partition("+")[0] in ("journal", "syslog", "kmsg")
+        for words in _readers(service, stream.kind)
+    )
+
+
+def _readers(service: Service, kind: str) -> Iterator[tuple[str, ...]]:
+    yield reader(service, kind)
+    if "+" in kind:
+        yield _CONSOLE
+        yield _logger_words(service, kind)
+    # That of util-linux parts its "daemon.info" where it stands, and so in its command line.
+    yield _logger_words(service, kind, "\0")
 
 
 def _reads_prefixes() -> bool:

@@ -129,7 +129,7 @@ class Ending(Waiting):
         mode = self.service.kill_mode
         if mode == "process" or (mode == "mixed" and first):
             return self.signal_main(numbers)
-        return self.family.signal_all(numbers, log.reader_of(self.service), told)
+        return self.family.signal_all(numbers, log.readers_of(self.service), told)
 
     def _tell_refused(self, refused: list[Stat]) -> None:
         if refused:

@@ -38,8 +38,8 @@ _ROUNDS = 100  # of signals, before the dead are to be reaped
 def signal_all(numbers: Iterable[int], spared: tuple[str, ...] = (), told: Told | None = None) -> list[Stat]:
     """Signal every descendant of this process once; also those that they fork meanwhile, if they can be caught.
 
-    Processes whose command line is `spared` hear nothing, nor do those that have been `told`, to whom these are added.
-    Returns those that are another user's and cannot be told.
+    Processes whose command line is one of the `spared` hear nothing, nor do those that have been `told`, to whom these
+    are added. Returns those that are another user's and cannot be told.
     """
     numbers, own = tuple(numbers), os.getpid()
     if seen():
@@ -60,8 +60,8 @@ def signal_each(
 ) -> list[Stat]:
     """Signal what is `found`, each once, and whatever a `look` finds then, until that is nothing new.
 
-    Processes whose command line is `spared` hear nothing, nor do those that have been `told`. Who forks for ever is
-    given up after so many rounds. Returns those that are another user's and cannot be told.
+    Processes whose command line is one of the `spared` hear nothing, nor do those that have been `told`. Who forks for
+    ever is given up after so many rounds. Returns those that are another user's and cannot be told.
     """
     refused: list[Stat] = []
     done: Told = set() if told is None else told
@@ -87,12 +87,8 @@ def _signal_everything(numbers: tuple[int, ...]) -> None:
 
 
 def is_spared(process: Stat, spared: tuple[str, ...]) -> bool:
-    """Whether a process's command line is this one. logger(1) of util-linux parts its "daemon.info" where it stands."""
-    return bool(spared) and _parted(identity.read(f"/proc/{process.pid}/cmdline")) == _parted("\0".join((*spared, "")))
-
-
-def _parted(line: str) -> str:
-    return line.replace(".", "\0")
+    """Whether a process's command line is one of these, which are as proc(5) has them."""
+    return bool(spared) and identity.read(f"/proc/{process.pid}/cmdline") in spared
 
 
 def seen() -> bool:

@@ -199,8 +199,8 @@ class Kin:
     def signal_all(self, numbers: Iterable[int], spared: tuple[str, ...] = (), told: Told | None = None) -> list[Stat]:
         """Signal every process of the service once, also those that they fork meanwhile, if they can be caught.
 
-        Processes whose command line is `spared` hear nothing, nor do those that have been `told`. Returns those that
-        are another user's.
+        Processes whose command line is one of the `spared` hear nothing, nor do those that have been `told`. Returns
+        those that are another user's.
         """
         return family.signal_each(self.members(), self.members, tuple(numbers), spared, told=told)
 

@@ -89,7 +89,7 @@ class Group:
     def signal(self, numbers: Iterable[int], whom: Whom, spared: tuple[str, ...] = ()) -> None:
         """Signal the main processes, or all: each once, also those that appear meanwhile.
 
-        Processes whose command line is `spared` hear nothing.
+        Processes whose command line is one of the `spared` hear nothing.
 
         Raises:
             NotPermitted: when this user may not.
@@ -127,7 +127,7 @@ def stop(service: Service, group: Group, *, supervised: bool, progress: Progress
         return group.left()
     whom: Whom = "all" if mode == "control-group" else "main"
     first = _signal.SIGTERM if supervised else service.kill_signal
-    spared = () if supervised else log.reader_of(service)
+    spared = () if supervised else log.readers_of(service)
     group.signal(family.with_continue(first, hangup=service.send_sighup and not supervised), whom, spared)
     group.wait(whom, _patience(service) if supervised else service.stop_timeout, progress)
     group.look()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from .harness import PATIENCE, Report, Services, comm, finish, lines, until
+from .harness import PATIENCE, Report, Services, alive, comm, finish, lines, until
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 SAY = "/bin/sh -c 'echo out; echo err >&2'"
@@ -175,12 +175,19 @@ def test_syslog_levels(services: Services, namespace: tuple[list[str], Path]) ->
 
 
 @as_root
-def test_syslog_gets_the_last_words(services: Services, namespace: tuple[list[str], Path]) -> None:
+@pytest.mark.parametrize(
+    "streams",
+    ["StandardOutput=journal", "StandardOutput=syslog+console", "StandardOutput=null\nStandardError=syslog"],
+    ids=["journal", "console", "error"],
+)
+def test_syslog_gets_the_last_words(services: Services, namespace: tuple[list[str], Path], streams: str) -> None:
     """A stop signals every process of the service; its logger stays for what the program says then, however late it
     reads that."""
     prefix, log = namespace
-    script = services.script("trap 'echo last words; exit 0' TERM; echo up; while :; do sleep 0.05; done")
-    unit = services.unit(f"ExecStart={script}\nStandardOutput=journal\nRestart=always\nKillMode=mixed")
+    script = services.script(
+        "say() { echo $1; echo $1 >&2; }\ntrap 'say last-words; exit 0' TERM; say up; while :; do sleep 0.05; done"
+    )
+    unit = services.unit(f"ExecStart={script}\n{streams}\nRestart=always\nKillMode=mixed")
     running = services.foreground(unit, prefix=[*prefix, "syslog", str(log)])
     until(lambda: any("up" in line for line in lines(log)))
     logger = next(pid for pid in services.started() if comm(pid) == "logger")
@@ -191,7 +198,26 @@ def test_syslog_gets_the_last_words(services: Services, namespace: tuple[list[st
     until(lambda: services.status(unit)["mainPid"] is None, "the program's end")
     os.kill(logger, signal.SIGCONT)
     assert running.wait(PATIENCE) == 0
-    until(lambda: any("last words" in line for line in lines(log)))
+    until(lambda: any("last-words" in line for line in lines(log)))
+
+
+@as_root
+def test_another_logger_is_stopped(services: Services, namespace: tuple[list[str], Path]) -> None:
+    """What the program starts is no reader of its output, though its words be those but for a point."""
+    prefix, log = namespace
+    pipe, started = services.out / "pipe", services.out / "pid"
+    os.mkfifo(pipe)
+    words = "logger -t a --tag=b -p daemon.info --prio-prefix"
+    script = services.script(f"{words} <> {pipe} & echo $! > {started}; exec sleep 1000")
+    unit = services.unit(
+        f"ExecStart={script}\nStandardOutput=syslog\nSyslogIdentifier=a.--tag=b\nTimeoutStopSec=2\nRestart=always"
+    )
+    running = services.foreground(unit, prefix=[*prefix, "syslog", str(log)])
+    services.active(unit)
+    until(lambda: lines(started) and comm(int(lines(started)[0])) == "logger", "another logger")
+    status, _, said = finish(running)
+    assert (status, said) == (0, "")
+    assert not alive(int(lines(started)[0]))
 
 
 @as_root
