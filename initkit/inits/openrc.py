@@ -21,7 +21,7 @@ from initkit.inits import (
     sysv,
 )
 from initkit.inits.kinds import cron, tmpfiles
-from initkit.plan import shell
+from initkit.plan import order, shell
 from initkit.plan.step import quote
 from initkit.settings import command, values
 from initkit.settings.find import reference
@@ -243,7 +243,8 @@ def _common(service: Service) -> dict[str, Any]:
 def _depend(service: Service) -> Iterator[tuple[str, str]]:
     """The lines of depend(): (word, names)."""
     found: dict[str, list[str]] = {}
-    for word, units in (("need", service.requires), ("want", service.wants), ("after", service.after),
+    needed = (*service.requires, *order.implied(service))
+    for word, units in (("need", needed), ("want", service.wants), ("after", service.after),
                         ("before", service.before), ("provide", _aliases(service))):  # fmt: skip
         for unit in units:
             if unit in _FACILITIES:
@@ -251,8 +252,6 @@ def _depend(service: Service) -> Iterator[tuple[str, str]]:
                 found.setdefault(word_of, []).append(name)
             elif unit.endswith(".service"):
                 found.setdefault(word, []).append(unit.removesuffix(".service"))
-    if service.type == "dbus":
-        found.setdefault("need", []).append("dbus")
     own: dict[str, list[str]] = {}
     for entry in service.tables("openrc"):
         if entry.key in _DEPEND:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from initkit.plan import order
 from initkit.settings import values
 
 TYPE_CHECKING = False
@@ -77,9 +78,7 @@ def _required(service: Service) -> Iterator[str]:
     for unit in (*service.after, *service.requires, *service.wants):
         if _FACILITIES.get(unit):
             yield _FACILITIES[unit]
-    if service.type == "dbus":
-        yield "dbus"
-    yield from _services(service.requires)
+    yield from _services((*order.implied(service), *service.requires))
 
 
 def _should(service: Service) -> Iterator[str]:

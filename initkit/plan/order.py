@@ -15,13 +15,16 @@ if TYPE_CHECKING:
 _SUFFIX = ".service"
 _NO = ("no", "false", "off", "0", "n", "f")  # systemd.syntax(7)
 
-#: Relation of a service to others -> the directives that say so, and those by which the others say it.
+_IMPLIED = "Type"  # the directive that says without a word more what a service requires and starts after
+
+#: Relation of a service to others -> the directives that say so, and those by which the others say it. Nobody follows
+#: what it requires by implication: that is dbus.socket, which is there without the bus.
 _DIRECTIVES = {
-    "after": (("After",), ("Before",)),
-    "before": (("Before",), ("After",)),
-    "needs": (("Requires", "BindsTo", "Requisite"), ()),
+    "after": (("After", _IMPLIED), ("Before",)),
+    "before": (("Before",), ("After", _IMPLIED)),
+    "needs": (("Requires", "BindsTo", "Requisite", _IMPLIED), ()),
     "present": (("BindsTo", "Requisite"), ()),
-    "starts": (("Requires", "BindsTo", "Wants", "Upholds"), ()),
+    "starts": (("Requires", "BindsTo", "Wants", "Upholds", _IMPLIED), ()),
     "bound_by": ((), ("BindsTo",)),
     "followers": ((), ("Requires", "BindsTo", "Requisite", "PartOf")),
     "stops": (("PropagatesStopTo",), ("StopPropagatedFrom",)),
@@ -126,7 +129,15 @@ def notes(services: Iterable[Service]) -> Iterator[str]:
                     yield f"{name}: {key}={unit} is not among the services: nothing is done about it"
 
 
+def implied(service: Service) -> tuple[str, ...]:
+    """The services that one requires and starts after without saying so: of Type=dbus, systemd.service(5) "Implicit
+    Dependencies", the bus."""
+    return ("dbus.service",) if service.type == "dbus" else ()
+
+
 def _units(service: Service, key: str) -> tuple[str, ...]:
+    if key == _IMPLIED:
+        return implied(service)
     found: tuple[str, ...] = getattr(service, Service.rows[key].attribute)
     return found
 

@@ -19,6 +19,7 @@ from jeepney.io.blocking import open_dbus_connection
 from initkit.run import bus
 
 from .harness import PATIENCE, Services, alive, finish, lines, until
+from .ups import Up
 
 NAME = "org.example.App"
 
@@ -255,3 +256,34 @@ def test_messages_that_come_in_pieces(messages: Bus, monkeypatch: pytest.MonkeyP
         owner.kill()
     name.close()
     server.close()
+
+
+#: What comes after it has a /run of its own, and so takes the name "dbus" from nobody.
+OWN_RUN: tuple[str, ...] = ()
+if os.geteuid() == 0:
+    OWN_RUN = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o mode=755 none /run && exec "$@"', "sh")
+
+
+def test_the_bus_is_started_before(up: Up) -> None:
+    """Requires= and After= that Type=dbus says by itself; a stop goes the other way."""
+    file, path = up.services.folder / "bus.conf", up.services.folder / "bus"
+    file.write_text(CONFIGURATION.format(path=path))
+    owner, go, address = up.services.folder / "owner.py", up.services.out / "go", f"unix:path={path}"
+    owner.write_text(OWNER)
+    go.touch()
+    up.add(
+        "app",
+        f"Type=dbus\nBusName={NAME}\nExecStart={sys.executable} {owner} {NAME} {go} {address}\n"
+        f"ExecStartPost={up.say('+app')}\nExecStopPost={up.say('-app')}",
+    )
+    up.units.append(up.services.folder / "dbus.service")
+    up.units[-1].write_text(
+        f"[Service]\nStandardOutput=null\nExecStartPre=sleep 0.2\nExecStart=dbus-daemon --config-file={file} --nofork --nopidfile\n"
+        f"ExecStartPost=sh -c 'until [ -S {path} ]; do sleep 0.01; done'\n"
+        f"ExecStartPost={up.say('+dbus')}\nExecStopPost={up.say('-dbus')}\n"
+    )
+    addresses = {"DBUS_SYSTEM_BUS_ADDRESS": address, "DBUS_SESSION_BUS_ADDRESS": address}
+    running = up.start(prefix=OWN_RUN, env=up.services.environment(addresses))
+    until(lambda: "+app" in lines(up.log) or running.poll() is not None, "the service")
+    assert finish(running) == (0, "", "")
+    assert lines(up.log) == ["+dbus", "+app", "-app", "-dbus"]
