@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         def names(self) -> str: ...
 
 
+_PF_EXITING = 4  # <linux/sched.h>
 _ROUNDS = 100  # of signals, before the dead are to be reaped
 
 
@@ -149,6 +150,19 @@ def includes(pid: int) -> bool:
         if at <= 1:
             return False
     return False
+
+
+def is_dying(pid: int) -> bool:
+    """Whether a process has gone, or all of it is on its way out, and closes what it had open; of what is dead already
+    its parent may not have heard."""
+    try:
+        os.kill(pid, 0)
+        threads = os.listdir(f"/proc/{pid}/task")
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False  # who cannot be looked at is there
+    return all(identity.flags(f"{pid}/task/{each}") & _PF_EXITING for each in threads)
 
 
 def children() -> list[Stat]:

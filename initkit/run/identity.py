@@ -54,6 +54,12 @@ def stat(pid: int) -> Stat | None:
     return Stat(pid, fields[0], int(fields[1]), int(fields[3]), int(fields[19]))
 
 
+def flags(task: str) -> int:
+    """The kernel's flags of a task, which is named below /proc; all of them when it is gone."""
+    fields = read(f"/proc/{task}/stat").rpartition(")")[2].split()
+    return int(fields[6]) if fields else -1
+
+
 def of(pid: int) -> Identity | None:
     """The identity of a running process; None when there is none, or only its zombie."""
     found = stat(pid)

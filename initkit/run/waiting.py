@@ -45,9 +45,9 @@ class Waiting(Hearing):
 
     def lives(self) -> bool:
         """Whether the service still runs: ExitType=, Type=forking where no process is known to be the main one, and
-        Type=dbus without its name."""
+        Type=dbus without its name. Where that is gone because the main process dies, it is the death that ends it."""
         if self.ready and self.bus and not (self.bus.owned or self.bus.lost):
-            return False
+            return bool(self.main) and self.main not in self.exits and family.is_dying(self.main)
         if self.main and self.main not in self.exits:
             return True
         alone = self.main and self.service.exit_type == "main"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import socket
@@ -148,6 +149,26 @@ def test_without_its_name_it_is_stopped(messages: Bus, restart: str, lives: int)
     assert lines(log).count("post success") == lives
 
 
+def test_a_death_that_is_heard_of_after_the_loss_of_the_name(messages: Bus) -> None:
+    """It is the death that ends the service: ExecStop= is for one that runs. A tracer holds back the news of it."""
+    log = messages.services.out / "log"
+    messages.go.touch()
+    unit = messages.unit(
+        f"ExecStop=/bin/sh -c 'echo stop >> {log}'\nExecStopPost=/bin/sh -c 'echo post $SERVICE_RESULT >> {log}'"
+    )
+    running = messages.foreground(unit)
+    messages.services.active(unit)
+    main = messages.main_pid(unit)
+    if ctypes.CDLL(None, use_errno=True).ptrace(0x4206, main, None, None) != 0:  # PTRACE_SEIZE
+        pytest.skip(f"ptrace(2): {os.strerror(ctypes.get_errno())}")
+    os.kill(main, signal.SIGKILL)
+    until(lambda: not messages.owner_of(NAME), "the loss")
+    told = [messages.services.status(unit)["state"] for _ in range(3)]  # by now it has heard that
+    assert os.waitpid(main, 0) == (main, signal.SIGKILL)
+    assert running.wait(PATIENCE) == 128 + signal.SIGKILL
+    assert (told, lines(log)) == (["active"] * 3, ["post signal"])
+
+
 def test_another_owner_will_do(messages: Bus) -> None:
     messages.go.touch()
     unit = messages.unit()
@@ -278,7 +299,8 @@ def test_the_bus_is_started_before(up: Up) -> None:
     )
     up.units.append(up.services.folder / "dbus.service")
     up.units[-1].write_text(
-        f"[Service]\nStandardOutput=null\nExecStartPre=sleep 0.2\nExecStart=dbus-daemon --config-file={file} --nofork --nopidfile\n"
+        f"[Service]\nExecStart=dbus-daemon --config-file={file} --nofork --nopidfile\nStandardOutput=null\n"
+        "ExecStartPre=sleep 0.2\n"
         f"ExecStartPost=sh -c 'until [ -S {path} ]; do sleep 0.01; done'\n"
         f"ExecStartPost={up.say('+dbus')}\nExecStopPost={up.say('-dbus')}\n"
     )
