@@ -26,6 +26,8 @@ _TERMINATE, _ABORT, _KILL = "terminate", "abort", "kill"
 class Ending(Waiting):
     """How one service is brought down, whatever the cause."""
 
+    dormant = False  # whether it is to be started by traffic at its sockets, and has not been since
+
     def end(self) -> Part[None]:
         """ExecStop=, then the signals, then ExecStopPost=; nothing is left when it is done."""
         service = self.service
@@ -37,7 +39,7 @@ class Ending(Waiting):
         number = service.restart_kill_signal if self.then == "start" else 0
         yield from self._kill(first, number or service.kill_signal)
         self._take_down_end()
-        posts = () if self.outcome.unstarted else service.exec_stop_post
+        posts = () if self.outcome.unstarted or self.dormant else service.exec_stop_post
         late = yield from self._overrun(posts)
         if posts:
             yield from self._kill(service.stop_failure_mode if late else _TERMINATE, service.kill_signal)

@@ -61,15 +61,22 @@ class Handed:
             self.newline.given()
 
     def await_traffic(self, came: Callable[[], tuple[Event, ...]]) -> None:
-        """Call `came` once, when something can be read from one of the sockets."""
+        """Call `came` once, when something can be read from one of the sockets.
+
+        Raises:
+            OSError: naming what is no socket, and nothing to wait at.
+        """
 
         def read() -> tuple[Event, ...]:
             self.ignore_traffic()
             return came()
 
-        self._awaited = [fd for fd, _ in self.sockets()]
-        for fd in self._awaited:
-            self._loop.watch(fd, read)
+        for fd, name in self.sockets():
+            try:
+                self._loop.watch(fd, read)
+            except PermissionError as fault:  # a regular file, /dev/null
+                raise OSError(fault.errno, "such a file can always be read", self._path(fd) or name) from None
+            self._awaited.append(fd)
 
     def ignore_traffic(self) -> None:
         """Leave what comes to the program."""
@@ -82,6 +89,10 @@ class Handed:
         if self._listening is None:
             return list(self._passed)
         return [(each.fd, each.socket.descriptor_name) for each in self._listening.opened]
+
+    def _path(self, fd: int) -> str:
+        opened = self._listening.opened if self._listening else ()
+        return next((each.listened.path for each in opened if each.fd == fd), "")
 
     def all(self) -> list[tuple[int, str]]:
         """All descriptors with their names, in the order in which they are handed over."""

@@ -46,7 +46,6 @@ class Life(Starting):
     verdict: int | None = None  # the exit status that the manager is to end with because of this service
     _delay = 0.0  # before the next restart
     logger: Logger | None = None  # who reads its output, where that is a process of the service's own
-    dormant = False  # whether it is to be started by traffic at its sockets
 
     def supervise(self) -> int:
         """Live until there is nothing more to restart; returns the exit status to end with."""
@@ -164,7 +163,11 @@ class Life(Starting):
             came.append(True)
             return (Event("wake", to=self.kin),)
 
-        self.handed.await_traffic(take)
+        try:
+            self.handed.await_traffic(take)
+        except OSError as fault:
+            self.outcome = Outcome("resources", note=f"cannot wait for traffic at {fault.filename}: {fault.strerror}")
+            return
         self.deadline, self.status_text = INFINITY, "to be started by the first to come"
         self.enter("active")
         self.report("ready", "")
@@ -172,9 +175,9 @@ class Life(Starting):
         self.handed.ignore_traffic()
 
     def _may_sleep(self) -> bool:
-        """Whether to wait for traffic again: not when it wakes a service time and again, systemd.socket(5)
-        TriggerLimitBurst=."""
-        if not self.service.on_demand:
+        """Whether to wait for traffic again: not when that was what could not be done, nor when it wakes a service time
+        and again, systemd.socket(5) TriggerLimitBurst=."""
+        if self.dormant or not self.service.on_demand:
             return False
         socket, now = self.service.sockets[0], time.monotonic()
         longest = max(socket.trigger_limit_interval, self.service.start_limit_interval)
@@ -257,8 +260,9 @@ class Life(Starting):
 
     def _restarts(self) -> bool:
         service, outcome = self.service, self.outcome
-        wanted = not self.stopping and will_restart(service, outcome)
-        if not wanted or service.restart_mode != "direct":  # else it is as if it had not ended
+        wanted = not self.stopping and not self.dormant and will_restart(service, outcome)
+        # One that sleeps has not been there, and Restart= of RestartMode=direct is as if it had not ended.
+        if not self.dormant and (not wanted or service.restart_mode != "direct"):
             self._act("SuccessAction" if outcome.clean else "FailureAction")
         if self.verdict is not None or not wanted:
             if self.then != "start":

@@ -121,3 +121,37 @@ def test_a_signal_ends_one_that_waits(services: Services) -> None:
     until(path.exists, "the socket")
     assert finish(process) == (0, "", "")
     assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("listen", "said"),
+    [
+        ("ListenSpecial={0}", "cannot wait for traffic at {0}: such a file can always be read"),
+        ("ListenSpecial=/dev/null", "cannot wait for traffic at /dev/null: such a file can always be read"),
+        ("ListenFIFO={0}.fifo\nListenSpecial={0}", "cannot wait for traffic at {0}: such a file can always be read"),
+        ("ListenStream=192.0.2.1:1", "cannot listen on 192.0.2.1:1: Cannot assign requested address"),
+    ],
+    ids=["file", "device", "one of two", "address"],
+)
+def test_where_nobody_can_wait(services: Services, listen: str, said: str) -> None:
+    """It is the socket that fails, once; the service has not been started, and neither ends nor is started anew."""
+    file, log = services.folder / "file", services.out / "log"
+    file.touch()
+    unit = services.unit(
+        f"ExecStart=/bin/sleep 1000\n{DEMAND}\nRestart=always\nRestartSec=0\nFailureAction=exit\n"
+        f"ExecStopPost=/bin/sh -c 'echo $SERVICE_RESULT >> {log}'"
+    )
+    unit.with_suffix(".socket").write_text(f"[Socket]\n{listen.format(file)}\n")
+    ran = services.run(unit, "--foreground")
+    assert (ran.returncode, ran.stderr) == (1, f"initkit: {unit.stem}: {said.format(file)}\n")
+    assert lines(log) == []
+
+
+def test_one_that_has_not_been_started_does_not_end(services: Services) -> None:
+    log = services.out / "log"
+    service = Listening(
+        services, f"ListenStream={services.folder / 'h.sock'}", f"{DEMAND}\nExecStopPost=/bin/sh -c 'echo >> {log}'"
+    )
+    service.wait_for("active")
+    assert service.end() == (0, "", "")
+    assert lines(log) == []
