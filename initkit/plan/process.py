@@ -180,7 +180,8 @@ class Environment(Step):
 
     name = "environment"
     manual = "daemon(7) step 4; systemd.exec(5) Environment=, EnvironmentFile=, PassEnvironment=, UnsetEnvironment="
-    directives = ("Environment", "EnvironmentFile", "PassEnvironment", "UnsetEnvironment", "ExecSearchPath")
+    # Those that are to blame for a failure come first.
+    directives = ("EnvironmentFile", "Environment", "PassEnvironment", "UnsetEnvironment", "ExecSearchPath")
     status = 78
 
     assignments: tuple[tuple[str, str], ...] = ()

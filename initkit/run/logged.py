@@ -11,7 +11,7 @@ from initkit.run.family import with_continue
 from initkit.run.kin import Kin, Roll
 from initkit.run.life import Life
 from initkit.run.logger import Logger
-from initkit.run.outcome import Outcome
+from initkit.run.outcome import Outcome, unspawned
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,9 +65,8 @@ class Logged(Life):
         if self.stopping or logger.works:
             return
         failed = bool(logger.failure) and logger.pid == 0
-        self.outcome = (
-            Outcome("exit-code", note=logger.failure, command=logger.status) if failed else Outcome("timeout")
-        )
+        result = "timeout" if not failed else "resources" if unspawned(logger.status) else "exit-code"
+        self.outcome = Outcome(result, note=logger.failure, command=logger.status) if failed else Outcome(result)
 
     def _finish(self) -> Part[None]:
         """Let the logger read to the end; one that does not come to it is ended after TimeoutStopSec=."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from initkit.errors import EX_CONFIG
 from initkit.settings.record import Record
 from initkit.settings.values import write_signal
 
@@ -23,6 +24,7 @@ _CAUSES = {
     "watchdog": "gave no sign of life in time",
     "protocol": "",
     "oom-kill": "a process was killed for want of memory",
+    "resources": "",
     "condition": "",
     "assert": "",
 }
@@ -124,6 +126,12 @@ def result_of(service: Service, status: int, *, daemon: bool = True) -> str:
     if success(service, status, daemon=daemon):
         return "success"
     return "exit-code" if os.WIFEXITED(status) else "core-dump" if os.WCOREDUMP(status) else "signal"
+
+
+def unspawned(status: int) -> bool:
+    """Whether a program that was not executed was kept from it by what systemd reads before it has a process for it, so
+    that its result is "resources": EnvironmentFile=."""
+    return os.WIFEXITED(status) and os.WEXITSTATUS(status) == EX_CONFIG
 
 
 def will_restart(service: Service, outcome: Outcome) -> bool:

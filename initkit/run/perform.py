@@ -45,15 +45,16 @@ def failure(step: Step, process: Process, fault: Exception) -> StepError:
     """The error of a step: the assignment that asked for it, and what the system said."""
     status = step.status_of_fd if isinstance(step, OpenStream) else getattr(fault, "status", step.status)
     said = os.strerror(fault.errno) if isinstance(fault, OSError) and fault.errno else str(fault)
-    about = f"{os.fsdecode(fault.filename)}: " if isinstance(fault, OSError) and fault.filename else ""
-    entry = _asked_for(step, process.service, getattr(fault, "directives", step.directives))
+    path = os.fsdecode(fault.filename) if isinstance(fault, OSError) and fault.filename else ""
+    about = f"{path}: " if path else ""
+    entry = _asked_for(step, process.service, getattr(fault, "directives", step.directives), path)
     if entry:
         return StepError(str(entry.error(f"{about}{said}")), status=status)
     return StepError(f"{process.service.path}: {step.name}: {about}{said}", status=status)
 
 
-def _asked_for(step: Step, service: Service, directives: tuple[str, ...]) -> Entry | None:
-    """The assignment behind a step."""
+def _asked_for(step: Step, service: Service, directives: tuple[str, ...], path: str) -> Entry | None:
+    """The assignment behind a step: of several the one that names the `path`, as far as one does."""
     if isinstance(step, Exec):
         path = step.command.program
         programs = (each for each in service.entries if each.key.startswith("Exec") or each.key == "LogCommand")
@@ -61,7 +62,7 @@ def _asked_for(step: Step, service: Service, directives: tuple[str, ...]) -> Ent
     for directive in (STREAMS[step.fd],) if isinstance(step, OpenStream) else directives:
         entries = [each for each in service.assignments(directive) if each.value]
         if entries:
-            return entries[-1]
+            return next((each for each in entries if path and path in each.value), entries[-1])
     return None
 
 

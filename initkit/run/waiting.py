@@ -10,7 +10,7 @@ from initkit import plan
 from initkit.run import family
 from initkit.run.hearing import Hearing
 from initkit.run.loop import INFINITY, Event
-from initkit.run.outcome import Outcome, result_of, success
+from initkit.run.outcome import Outcome, result_of, success, unspawned
 from initkit.run.perform import StepError
 from initkit.run.quickspawn import quickspawn
 from initkit.run.spawn import blank, spawn
@@ -86,12 +86,18 @@ class Waiting(Hearing):
         if failure:
             while pid not in self.exits:
                 self.handle((yield INFINITY))
-            status, result = self.exits[pid], self.result(self.exits[pid])
-            first = pid == self.control  # of Type=forking
-            self.outcome = Outcome(result, None if first else status, failure, status if first else None)
-            if result == "success":
-                self.report("note", failure)
+            self._unexecuted(self.exits[pid], failure, first=pid == self.control)
         return not failure
+
+    def _unexecuted(self, status: int, failure: str, *, first: bool) -> None:
+        """What comes of a program in ExecStart= that was not executed, for Type=forking the `first` of several."""
+        if unspawned(status):
+            self.outcome, self.last_status = Outcome("resources", None, failure, status), None
+            return
+        result = self.result(status)
+        self.outcome = Outcome(result, None if first else status, failure, status if first else None)
+        if result == "success":
+            self.report("note", failure)
 
     def result(self, status: int) -> str:
         """$SERVICE_RESULT where the program in ExecStart= that runs has ended like this."""
@@ -99,7 +105,7 @@ class Waiting(Hearing):
 
     def command(self, command: Command, seconds: float, *, stoppable: bool = True) -> Part[int]:
         """Run one of the service's commands beside the main one to its end, which may take so long: its wait status
-        when it has failed and that counts, else 0.
+        when it has failed and that counts, else 0. What keeps it from being started at all is the outcome.
 
         A command that is `stoppable` does not hold up a stop, nor does any a watchdog; one that goes on is left to
         `control`.
@@ -123,6 +129,10 @@ class Waiting(Hearing):
             return 0
         self.control = 0
         status = self.exits.pop(pid)
+        if failure and unspawned(status):
+            if self.outcome.clean:
+                self.outcome = Outcome("resources", self.outcome.status, f"{command.path} failed", status)
+            return status
         return 0 if command.ignore_failure or success(self.service, status, daemon=False) else status
 
     # --- acts -----------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from initkit.run import identity
+from initkit.run import client, identity
 from initkit.run.outcome import Outcome, will_restart
 from initkit.settings.service import Entry, Service
 
@@ -46,6 +46,57 @@ def test_a_command_that_is_killed(services: Services, setting: str, name: str) -
     of_main = " killed TERM" if setting == "ExecStartPost" else " "
     assert [line.rstrip() for line in lines(services.out / "told")] == [f"signal{of_main}".rstrip()]
     assert finish(running)[0] == 0
+
+
+#: Takes away the file that all programs after it are to read.
+TAKER = "os.remove(os.environ['FILE'])\nnotify('READY=1')\ntime.sleep(1000)"
+
+
+@pytest.mark.parametrize(
+    ("settings", "code"),
+    [
+        ("ExecStart=-/bin/sleep 1000", None),
+        ("ExecStart=/bin/sleep 1000\nExecStartPre=-/bin/true", None),
+        ("ExecStart=/bin/sleep 1000\nExecCondition=/bin/true", None),
+        ("ExecStart=/bin/sleep 1000\nType=forking", None),
+        ("ExecStart={taker}\nType=notify\nExecStartPost=-/bin/true", "killed"),
+        ("ExecStart=/bin/sleep 1000\nX-Initkit-LogCommand=/bin/cat", None),
+    ],
+    ids=["program", "before", "condition", "first of several", "after", "logger"],
+)
+def test_an_environment_that_cannot_be_read(services: Services, settings: str, code: str | None) -> None:
+    """That keeps a program from being started at all: "resources", whatever is said of exit statuses."""
+    file = services.out / "environment"
+    if "taker" in settings:
+        file.touch()
+    service = Managed(
+        services,
+        f"EnvironmentFile={file}\nEnvironment=FILE={file}\nEnvironmentFile=-/none\nSuccessExitStatus=78\n"
+        f"Restart=on-abnormal\nRestartSec=1h\nRestartPreventExitStatus=78\n{settings.format(taker=services.python(TAKER))}",
+    )
+    found = service.wait_for("auto-restart")
+    assert (found["result"], found["exitCode"]) == ("resources", code)
+    status, _, said = service.end()
+    assert status == 78
+    assert f'{service.unit}:4: EnvironmentFile = "{file}": {file}: No such file or directory' in said
+
+
+@pytest.mark.parametrize("setting", ["ExecStop", "ExecReload"])
+def test_an_environment_that_is_gone(services: Services, setting: str) -> None:
+    file = services.out / "environment"
+    file.touch()
+    service = Managed(
+        services, f"ExecStart=/bin/sleep 1000\n{setting}=-/bin/true\nEnvironmentFile={file}\nRestart=on-failure"
+    )
+    service.wait_for("active")
+    file.unlink()
+    if setting == "ExecReload":
+        with pytest.raises(client.RemoteError, match="/bin/true: the reload failed"):
+            service.call("Reload")
+    assert service.status()["state"] == "active"
+    status, _, said = service.end()
+    assert status == (78 if setting == "ExecStop" else 0)
+    assert f'{service.unit}:6: EnvironmentFile = "{file}": {file}: No such file or directory' in said
 
 
 def test_a_stop_command_that_is_killed(services: Services) -> None:
