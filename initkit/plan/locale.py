@@ -13,8 +13,12 @@ _DEFAULT = {"LANG": "C.UTF-8"}
 
 
 def variables() -> dict[str, str]:
-    """$LANG and its kin: of the kernel's command line, else of the first file, else systemd's default."""
-    return _of_kernel() or _of_file() or _DEFAULT
+    """$LANG and its kin: of the kernel's command line, else of the first file, else systemd's default; none where the
+    file is no text."""
+    try:
+        return _of_kernel() or _of_file() or _DEFAULT
+    except ValueError:
+        return {}
 
 
 def _of_kernel() -> dict[str, str]:

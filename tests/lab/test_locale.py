@@ -16,6 +16,7 @@ TEXTS = {
     "all of it": '# a comment\nLANG="de_DE.UTF-8"\nLC_TIME=en_US.UTF-8\nLC_ALL=C\nFOO=bar\nLANGUAGE=de:en\n',
     "nothing in it": "\n# LANG=de_DE.UTF-8\n",
     "empty": "LANG=\nLC_PAPER=fr_FR.UTF-8\n",
+    "no text": "LANG=de_DE.UTF-8\nLC_TIME=\0\n",
 }
 
 
