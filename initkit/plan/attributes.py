@@ -33,7 +33,11 @@ class Limits(Step):
 
     @classmethod
     def of(cls, service: Service) -> Self | None:
-        return cls(tuple(service.limits.items())) if service.limits else None
+        if not service.limits:
+            return None
+        import resource  # noqa: F401  # by a manager once, when it makes its plan, and by none of its children
+
+        return cls(tuple(service.limits.items()))
 
     def shell(self) -> Shell:
         lines: list[str] = []

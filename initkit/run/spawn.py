@@ -42,6 +42,7 @@ def spawn(
     Raises:
         OSError: when there is no descriptor, or no process, to be had.
     """
+    process = blank(service, variables, output)  # here: a fork pays for every page that it writes to
     report, told = os.pipe2(os.O_CLOEXEC)
     # A signal for the child must not end in a handler of ours: it waits until the child has its own.
     before = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
@@ -62,7 +63,7 @@ def spawn(
         os.setsid()
         if enrol:
             enrol()
-        status = _child(service, steps, variables, output, fds or {}, told, prepare)
+        status = _child(process, steps, variables, fds or {}, told, prepare)
     finally:
         os._exit(status)
 
@@ -76,15 +77,14 @@ def blank(service: Service, variables: Mapping[str, str], output: int | None) ->
 
 
 def _child(
-    service: Service,
+    process: Process,
     steps: tuple[Step, ...],
     variables: Mapping[str, str],
-    output: int | None,
     fds: Mapping[int, int],
     told: int,
     prepare: Callable[[Process], None] | None,
 ) -> int:
-    process = blank(service, variables, output)
+    output = process.default_output
     if "INVOCATION_ID" in variables:
         os.environ["INVOCATION_ID"] = variables["INVOCATION_ID"]  # for what is executed on the way: a logger
     if "LISTEN_FDS" in variables:
@@ -93,7 +93,7 @@ def _child(
         try:
             told, output = _place(fds, told, output)
         except OSError as fault:
-            os.write(told, f"{service.name}: {len(fds)} descriptors to hand over: {fault.strerror}".encode())
+            os.write(told, f"{process.service.name}: {len(fds)} descriptors to hand over: {fault.strerror}".encode())
             return _FDS
     if "WATCHDOG_USEC" in variables:
         process.environment["WATCHDOG_PID"] = str(os.getpid())

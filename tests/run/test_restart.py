@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
@@ -46,6 +47,27 @@ def lives(services: Services, settings: str, end: str = "exit 0", count: int = 2
 def sleeps(managed: Managed) -> bool:
     """Whether the program has become sleep(1)."""
     return comm(managed.status()["mainPid"] or 0) == "sleep"
+
+
+def test_a_restart_finds_all_modules_loaded(services: Services) -> None:
+    """What a child of the manager loads it loads again each time."""
+    log = services.folder / "log"
+    unit = services.unit("ExecStart=/bin/sleep 1000\nRestart=always\nRestartSec=1ms\nLimitNOFILE=512\nUMask=077")
+    with log.open("w") as out:
+        running = services.foreground(unit, environment={"PYTHONVERBOSE": "1"}, stderr=out)
+    pids: list[int] = []
+    loaded: list[int] = []
+    for _ in range(3):
+        if pids:
+            os.kill(pids[-1], signal.SIGKILL)
+        services.active(unit)
+        until(lambda: (pid := services.status(unit)["mainPid"]) and pid not in pids and comm(pid) == "sleep", "a life")
+        pids.append(services.status(unit)["mainPid"])
+        loaded.append(log.read_text().count("\nimport "))
+    running.terminate()
+    assert running.wait(PATIENCE) == 0
+    assert loaded[0] > 0  # they are told of
+    assert loaded[2] == loaded[1]  # the first restart has the manager load what it takes
 
 
 @pytest.mark.parametrize("restart", TABLE)
