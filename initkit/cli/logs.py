@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser
     from collections.abc import Iterable, Iterator
-    from typing import Any, NoReturn
+    from typing import Any
 
     from initkit.cli.charge import Charge
     from initkit.settings.service import Service
@@ -37,11 +37,11 @@ def main(verb: str, argv: list[str]) -> int:
     if charge.socket and (not charge.service.path or (charge.shared and charge.service.standard_output is None)):
         return _by_manager(charge, parsed.lines, parsed.follow)
     files = _files(charge.service)
+    if len(files) == 1 and charge.service.has_logger:
+        return _rotated(charge.service, files[0], parsed.lines, parsed.follow)
     for path in files:
         if not os.access(path, os.R_OK):
-            raise InitkitError(f"{path}: {'may not be read' if os.path.exists(path) else 'is not there yet'}")
-    if len(files) == 1 and charge.service.has_logger:
-        _rotated(charge.service, files[0], parsed.lines, parsed.follow)
+            raise _unreadable(path)
     if files:
         by_words(("tail", "-n", str(parsed.lines), *(("-F",) if parsed.follow else ()), "--", *files))
     if charge.service.log_command:
@@ -130,12 +130,32 @@ def _reopen(charge: Charge) -> int:
     return managed.reopen_logs(charge)
 
 
-def _rotated(service: Service, path: str, lines: int, follow: bool) -> NoReturn:
+def _rotated(service: Service, path: str, lines: int, follow: bool) -> int:
     """The last lines, also of the files before; then tail(1) goes on where this has ended."""
-    found, end = logs.tail(path, lines, whole=True)
-    for line in [*logs.before(logs.older(service, "stdout"), lines - len(found)), *found]:
-        print(line)
-    by_words(("tail", "-c", f"+{end + 1}", *(("-F",) if follow else ()), "--", path))
+    from initkit.cli import log_lines
+
+    try:
+        files = log_lines.opened([path, *logs.older(service, "stdout")], whole=follow)
+    except (FileNotFoundError, PermissionError):
+        raise _unreadable(path) from None
+    for part in log_lines.last(files, lines):
+        _show(log_lines.read(*part))
+    if not follow:
+        return 0
+    youngest, end = files[0]
+    if not os.path.exists(path) or not os.path.samestat(os.fstat(youngest), os.stat(path)):  # rotated meanwhile
+        _show(log_lines.read(youngest, end, sys.maxsize))
+        end = 0
+    return by_words(("tail", "-c", f"+{end + 1}", "-F", "--", path))
+
+
+def _unreadable(path: str) -> InitkitError:
+    return InitkitError(f"{path}: {'may not be read' if os.path.exists(path) else 'is not there yet'}")
+
+
+def _show(data: Iterable[bytes]) -> None:
+    sys.stdout.buffer.writelines(data)
+    sys.stdout.buffer.flush()
 
 
 def _journal(charge: Charge) -> tuple[str, ...]:

@@ -44,14 +44,18 @@ def older(service: Service, stream: str) -> list[str]:
 
 
 def before(paths: list[str], lines: int) -> list[str]:
-    """The last lines of files that are of one log, the youngest first; what cannot be read ends it."""
+    """The last lines of files that are of one log, the youngest first; what cannot be read ends it, and so does a file
+    that has more than is read of it: nothing is left out in the middle."""
     found: list[str] = []
     for path in paths:
         if len(found) >= lines:
             break
         try:
-            found = tail(path, lines - len(found))[0] + found
+            these, _, all_read = tail(path, lines - len(found))
         except OSError:
+            break
+        found = these + found
+        if not all_read:
             break
     return found
 
@@ -82,8 +86,9 @@ def part(path: str, offset: int, length: int) -> tuple[bytes, int]:
         os.close(fd)
 
 
-def tail(path: str, lines: int, *, whole: bool = False) -> tuple[list[str], int]:
-    """The last lines (the `whole` ones only), as far as they are within the last `MOST` bytes; and where they end.
+def tail(path: str, lines: int, *, whole: bool = False) -> tuple[list[str], int, bool]:
+    """The last lines (the `whole` ones only), as far as they are within the last `MOST` bytes; where they end; and
+    whether the file has no more bytes than that.
 
     Raises:
         OSError: when it cannot be read.
@@ -94,14 +99,14 @@ def tail(path: str, lines: int, *, whole: bool = False) -> tuple[list[str], int]
         data = os.pread(fd, min(size, MOST), max(0, size - MOST))
     finally:
         os.close(fd)
-    found = data.split(b"\n")
+    found, end = data.split(b"\n"), size
     if whole:
-        size -= len(found[-1])
+        end -= len(found[-1])
     if whole or found[-1] == b"":
         found.pop()
     if size > MOST and len(found) > 1:
         del found[0]  # its beginning is not there
-    return [text(each) for each in found[len(found) - min(lines, len(found)) :]], size
+    return [text(each) for each in found[len(found) - min(lines, len(found)) :]], end, size <= MOST
 
 
 def text(line: bytes) -> str:

@@ -258,8 +258,9 @@ class Conversation:
         manager = self._connection.server.manager
         path = manager.log_path(name, "stdout")
         try:
-            found, end = logs.tail(path, count, whole=self._more)
-            found = logs.before(manager.older_logs(name, "stdout"), count - len(found)) + found
+            found, end, all_read = logs.tail(path, count, whole=self._more)
+            if all_read:
+                found = logs.before(manager.older_logs(name, "stdout"), count - len(found)) + found
         except OSError:  # also where there is no path
             raise Fault("NoLog", name=name) from None
         if not self._more:

@@ -90,6 +90,38 @@ def test_a_log_that_initkit_keeps(services: Services) -> None:
     assert initkit(services, "logs", unit, "--reopen").returncode == 0  # nobody runs who would have to
 
 
+def test_any_number_of_lines(services: Services) -> None:
+    """However many, and however large the files: none is left out between two files, and bytes stay what they are."""
+    log = services.out / "log"
+    unit = services.unit(f"ExecStart=/bin/true\nX-Initkit-LogFile={log}\nX-Initkit-LogMaxSize=1M")
+    every = [b"%06d \xff %s" % (number, b"x" * (number % 50)) for number in range(30_000)]
+    for name, these in (("log.2", every[:10_000]), ("log.1", every[10_000:20_000]), ("log", every[20_000:])):
+        (services.out / name).write_bytes(b"".join(b"%s\n" % line for line in these))
+
+    def shown(count: int) -> bytes:
+        words = [python(), "-m", "initkit", "logs", str(unit), "-n", str(count)]
+        return subprocess.run(words, env=services.environment(), stdout=subprocess.PIPE, check=True).stdout
+
+    for count in (1, 9_999, 10_000, 10_001, 25_000, 30_000, 90_000):
+        assert shown(count).splitlines() == every[-count:], count
+    with log.open("ab") as file:
+        file.write(b"half")
+    assert shown(10_001).splitlines() == [*every[-10_000:], b"half"]
+
+
+def test_lines_of_a_program_that_never_pauses(services: Services) -> None:
+    """So many as are asked for, and not what comes while they are shown."""
+    log = services.out / "log"
+    unit = services.unit(f"ExecStart=/usr/bin/yes\nX-Initkit-LogFile={log}\nX-Initkit-LogMaxSize=1M")
+    assert initkit(services, "start", unit).returncode == 0
+    try:
+        until(lambda: (services.out / "log.1").exists())
+        for _ in range(5):
+            assert initkit(services, "logs", unit, "-n", "2").stdout in ("y\ny\n", "y\n", "y\ny")
+    finally:
+        assert initkit(services, "stop", unit).returncode == 0
+
+
 def test_a_log_directory(services: Services) -> None:
     """Of s6-log, svlogd and multilog it is known where they write."""
     folder = services.out / "log"

@@ -544,6 +544,17 @@ def test_its_logs_over_the_socket(logged: Logged) -> None:
     finish(running)
 
 
+def test_its_logs_have_no_gap(logged: Logged) -> None:
+    """Of large files not all is read: then lines are missing at the beginning, and none in the middle."""
+    program = logged.services.script("seq 100000 150000; exec sleep 1000")
+    unit = logged.kept(program, "X-Initkit-LogMaxSize=150K\nX-Initkit-LogMaxFiles=10")
+    running = logged.services.foreground(unit)
+    until(lambda: lines(logged.log)[-1:] == ["150000"])
+    found = [logged.call(unit, "Logs", lines=10_000)["lines"] for _ in range(2)][-1]
+    assert found == [str(n) for n in range(150_001 - len(found), 150_001)]
+    finish(running)
+
+
 def test_idle_logger_does_not_wake_up(logged: Logged) -> None:
     unit = logged.kept("/bin/sleep 1000")
     running = logged.services.foreground(unit)
