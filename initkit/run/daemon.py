@@ -104,7 +104,7 @@ class _Start:
         process.hooks = {
             "fork": launcher.make_heir,
             "pid_file": self._write_pid_file,
-            "ready": lambda: self._tell("executing"),
+            "ready": self._tell_executing,
             "supervise": self._supervise,
             "wait": lambda: launcher.wait(process, close=(self.told, self.early)),
         }
@@ -136,6 +136,11 @@ class _Start:
         invocation = self.process.environment["INVOCATION_ID"] = os.urandom(16).hex()
         self.register.begin(invocation)
         self.register.enrol("main")
+
+    def _tell_executing(self) -> None:
+        """That nothing more is told is then a sign of the program. Of a supervisor it is one of its death."""
+        if not plan.needs_parent(self.service):
+            self._tell("executing")
 
     def _tell(self, line: str) -> None:
         try:

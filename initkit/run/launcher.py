@@ -123,7 +123,8 @@ class Launcher:
             if watch.note:
                 _say(f"initkit: {watch.note}")
             return 0
-        self._complain(watch, f"{name}: {ended(status)} right after its start")
+        who = f"{name}: its manager was" if supervised and os.WIFSIGNALED(status) else f"{name}:"
+        self._complain(watch, f"{who} {ended(status)} right after its start")
         return shell_status(status) or 1
 
     def _complain(self, watch: Watch, text: str) -> None:

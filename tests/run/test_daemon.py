@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .harness import PATIENCE, Report, Services, alive, lines, parent, until
+from .harness import PATIENCE, Report, Services, alive, comm, lines, parent, until
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -245,6 +245,19 @@ def test_launcher_that_is_killed(services: Services, settings: str) -> None:
     until(done.exists)
     assert alive(services.pid(unit))
     assert "already running" in services.daemon(unit).stderr
+
+
+def test_manager_that_is_killed_before_its_service_is_ready(services: Services) -> None:
+    """What it has not said is not taken for said, in whatever order its end is heard of."""
+    unit = services.unit("ExecStart=/bin/sleep 1000\nType=notify")
+    for _ in range(10):
+        launcher = services.spawn(unit, "--daemon")
+        until(lambda: "sleep" in map(comm, services.started()))
+        os.kill(services.pid(unit), signal.SIGKILL)
+        _, err = launcher.communicate(timeout=PATIENCE)
+        assert launcher.returncode == 128 + signal.SIGKILL
+        assert "its manager was killed by SIGKILL right after its start" in err
+        until(lambda: not services.started())
 
 
 def test_one_of_a_hundred(services: Services) -> None:
