@@ -8,6 +8,7 @@ import select
 from initkit.cli.control import NoWayToReload
 from initkit.errors import InitkitError, NotPermitted, NotRunning
 from initkit.run import claim, client, register, survey
+from initkit.run.tell import tell
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,7 +45,23 @@ def change(charge: Charge, verb: str) -> int:
     if manager and not done:
         _see_off(charge, manager)
         claim.see_off(charge.service, known)
+    if verb != "stop":
+        tell_outdated(charge)
     return done
+
+
+def tell_outdated(charge: Charge) -> None:
+    """Say so when the manager goes by settings that are no longer those in the files: it reads them once."""
+    try:
+        since = os.stat(charge.socket).st_mtime_ns
+        files = dict.fromkeys((charge.service.path, *(entry.file for entry in charge.service.entries)))
+        changed = [path for path in files if path and os.stat(path).st_mtime_ns > since]
+    except OSError:
+        return  # one of them has just gone
+    if changed:
+        remedy = "end `initkit up` and begin it anew" if charge.shared else "stop and start it"
+        said = f"has changed since its manager read it; {remedy} for the settings to be those"
+        tell(f"{charge.service.name}: {changed[0]} {said}")
 
 
 def _reloads(charge: Charge) -> bool:

@@ -68,7 +68,15 @@ def _one(app: str, as_json: bool = False, watch: bool = False, verbose: bool = F
         from initkit.cli import status_text
 
         print("\n".join(status_text.block(told, colours())))
+        _tell_outdated(charge)
     return status_of(told, charge)
+
+
+def _tell_outdated(charge: Charge) -> None:
+    if charge.socket:
+        from initkit.cli import managed
+
+        managed.tell_outdated(charge)
 
 
 def _by_init(charge: Charge) -> int:

@@ -69,6 +69,28 @@ def test_start_and_stop(services: Services) -> None:
     assert service.do("stop").returncode == 0
 
 
+def test_settings_that_have_changed_meanwhile(services: Services) -> None:
+    """A manager goes by what it has read at its start; who restarts a service to have other settings is told so."""
+    unit = services.unit("ExecStart=/bin/sleep 1000\nRestart=always")
+    assert initkit(services, "start", unit).returncode == 0
+    for verb in ("start", "restart", "status"):
+        assert initkit(services, verb, unit).stderr == ""
+    unit.write_text(unit.read_text().replace("1000", "1001"))
+    said = f"initkit: {unit.stem}: {unit} has changed since its manager read it; stop and start it for the settings"
+    for verb in ("start", "restart", "try-restart", "status"):
+        done = initkit(services, verb, unit)
+        assert (done.returncode, done.stderr.startswith(said)) == (0, True), done.stderr
+    assert "1001" not in initkit(services, "status", unit).stdout
+    assert initkit(services, "stop", unit).stderr == ""
+    assert initkit(services, "start", unit).stderr == ""
+    assert "sleep 1001" in initkit(services, "status", unit).stdout
+    folder = unit.with_name(f"{unit.name}.d")
+    folder.mkdir()
+    (folder / "more.conf").write_text("[Service]\nNice=1\n")
+    assert f"{folder}/more.conf has changed" in initkit(services, "restart", unit).stderr
+    assert initkit(services, "stop", unit).returncode == 0
+
+
 def test_what_dies_at_once_is_not_started(services: Services) -> None:
     unit = services.unit(f"ExecStart={services.script('echo no such table >&2; exit 9')}")
     begun = time.monotonic()
