@@ -110,8 +110,9 @@ def _answering(service: Service) -> survey.Found | None:
 
 
 def status_of(told: dict[str, Any], charge: Charge) -> int:
-    """LSB's exit status for a state."""
-    if told["processes"] or told["state"] in ("active", "reloading"):
+    """LSB's exit status for a state. A logger that waits for the next life is not the service."""
+    own = [each for each in told["processes"] if told.get("loggerPid") not in (each["pid"], each["parent"])]
+    if own or told["state"] in ("active", "reloading"):
         return _RUNNING
     return _DEAD if told["state"] == "failed" and not charge.socket else _STOPPED
 

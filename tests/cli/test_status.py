@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from run.harness import PATIENCE, Services, alive, command, lines, until
+from run.harness import PATIENCE, Services, alive, command, finish, lines, until
 
 from .ways import at_terminal, initkit, written
 
@@ -53,6 +53,18 @@ def test_for_people(services: Services) -> None:
     assert tree[2].startswith("        ├─") and tree[2].endswith(" sleep 1001")
     assert tree[3].startswith("        └─") and tree[3].endswith(" sleep 1002")
     assert "\x1b" not in text
+
+
+def test_a_logger_is_not_its_service(services: Services) -> None:
+    """It waits for the next life, and what it waits for does not run."""
+    unit = services.unit(f"ExecStart=/bin/false\nRestart=always\nRestartSec=100\nX-Initkit-LogFile={services.out}/log")
+    runner = services.foreground(unit)
+    try:
+        until(lambda: told(services, unit)["state"] == "auto-restart")
+        assert told(services, unit)["processes"]
+        assert initkit(services, "status", unit).returncode == 3
+    finally:
+        finish(runner)
 
 
 def test_exit_statuses(services: Services) -> None:
