@@ -197,6 +197,8 @@ class Life(Starting):
         if service.type != "oneshot":
             self.limit(service.runtime_max)
             yield from self._serve(self.lives)
+            if self.outcome.result == "timeout":
+                self.outcome = Outcome("timeout", note="RuntimeMaxSec= is over")
         if service.remain_after_exit and self.outcome.clean and not self.stopping and not self.said_stopping:
             self.main, self.outcome, self.deadline = 0, Outcome(), INFINITY
             self.unguard()

@@ -228,7 +228,8 @@ class LifeManager:
         if life.control and life.control not in life.exits:
             return f"{_comm(life.control)}[{life.control}] to end"
         if life.state == "deactivating":
-            return f"{family.listed(self._processes())} to end"
+            left = family.listed(self._processes())
+            return left and f"{left} to end"
         if kind == "forking":
             return f"the PID file {self._service.pid_path}"
         if kind == "oneshot":

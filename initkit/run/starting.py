@@ -93,11 +93,16 @@ class Starting(Ending):
             yield from self.until(lambda: self.said_ready)
             if self.outcome.result == "success":
                 self.outcome = Outcome("protocol", self.outcome.status, "ended before it said READY=1")
+            self._name_late("no READY=1")
         elif self.bus:
             yield from self.until(self._has_name)
-            if self.outcome.result == "timeout":
-                self.outcome = Outcome("timeout", note=f"no {service.bus_name} on the message bus in time")
+            self._name_late(f"no {service.bus_name} on the message bus")
         self.write_main_pid()
+
+    def _name_late(self, what: str) -> None:
+        """What a start has waited for in vain."""
+        if self.outcome.result == "timeout":
+            self.outcome = Outcome("timeout", self.outcome.status, f"{what} in time (TimeoutStartSec=)")
 
     def _ask_bus(self) -> bool:
         """Ask the bus for BusName= from now on; without a bus, that is the outcome."""
@@ -167,6 +172,7 @@ class Starting(Ending):
     def _forked(self, pid: int) -> Part[None]:
         """Type=forking: the first process exits when the daemon is ready; the PID file tells which one that is."""
         yield from self.until(lambda: pid in self.exits)
+        self._name_late("Type=forking, and its first process did not end")
         if self.ending:
             return
         self.control = 0
@@ -193,7 +199,8 @@ class Starting(Ending):
             self.handle((yield min(self.deadline, time.monotonic() + pause)))
             pause = min(pause * 2, 0.1)
         if not self.ending:
-            self.outcome = Outcome("protocol", note=f"PID file {path} names no process of the service")
+            what = "names no process of the service" if os.path.lexists(path) else "was not written"
+            self.outcome = Outcome("protocol", note=f"PID file {path} {what}")
 
     def _succeeds(self, command: Command) -> Part[bool]:
         status = yield from self.command(command, self.service.start_timeout)

@@ -132,7 +132,7 @@ def test_notify_that_never_is_ready(services: Services) -> None:
     unit = services.unit("Type=notify\nExecStart=/bin/sleep 1000\nTimeoutStartSec=0.5")
     finished = services.daemon(unit)
     assert finished.returncode != 0
-    assert "took too long" in finished.stderr
+    assert "no READY=1 in time (TimeoutStartSec=): took too long" in finished.stderr
     assert not services.started()
     assert not services.pid_file(unit).exists()
 
@@ -181,7 +181,17 @@ def test_forking_that_writes_garbage(services: Services, text: str) -> None:
 def test_forking_without_its_pid_file_in_time(services: Services) -> None:
     script = services.script("sleep 1000 &")
     unit = services.unit(f"Type=forking\nPIDFile={services.folder}/app.pid\nExecStart={script}\nTimeoutStartSec=0.3")
-    assert services.daemon(unit).returncode == 1
+    finished = services.daemon(unit)
+    assert finished.returncode == 1
+    assert f"PID file {services.folder}/app.pid was not written" in finished.stderr
+    assert not services.started()
+
+
+def test_forking_that_does_not_fork(services: Services) -> None:
+    unit = services.unit("Type=forking\nExecStart=/bin/sleep 1000\nTimeoutStartSec=0.3")
+    finished = services.daemon(unit)
+    assert finished.returncode == 1
+    assert "Type=forking, and its first process did not end in time (TimeoutStartSec=)" in finished.stderr
     assert not services.started()
 
 

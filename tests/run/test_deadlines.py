@@ -149,7 +149,7 @@ def test_a_run_that_asks_for_more_time(services: Services) -> None:
     begun = time.monotonic()
     finished = services.run(services.unit(f"Type=notify\nExecStart={program}\nRuntimeMaxSec=1"), "--foreground")
     assert time.monotonic() - begun > 2
-    assert "took too long" in finished.stderr
+    assert "RuntimeMaxSec= is over: took too long" in finished.stderr
 
 
 def test_a_watchdog_is_put_off(services: Services) -> None:
