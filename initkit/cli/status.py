@@ -157,7 +157,8 @@ def _known(root: str, name: str, listed: dict[str, list[dict[str, Any]] | None])
         listed[socket] = _list(socket)
     told = listed[socket]
     if told is None:
-        yield survey.recorded_service(root, name)
+        if survey.has_record(root, name):  # else it is the socket of a manager that has several, and is stuck or dead
+            yield survey.recorded_service(root, name)
     elif not os.path.islink(path):
         yield from told
 

@@ -214,6 +214,11 @@ def overview(root: str) -> list[str]:
     return sorted(name for name in names if not name.startswith("."))
 
 
+def has_record(root: str, name: str) -> bool:
+    """Whether a name in `overview` is a service's."""
+    return any(os.path.lexists(f"{root}/initkit/{name}{suffix}") for suffix in (".pid", register.SUFFIX))
+
+
 def recorded(path: str) -> int:
     """The pid in a PID file of initkit's own when that process runs still, else 0: no settings are needed to tell."""
     lines = identity.read(path).splitlines()

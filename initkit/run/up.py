@@ -140,7 +140,7 @@ def _listen(
     try:
         return control.Server(path, loop, lambda: manager, _group(services, say))
     except BlockingIOError:
-        said = "another manager listens there"
+        said = "another manager listens there (give this one another --name, and the verbs reach it)"
     except (OSError, LookupError) as fault:
         said = (fault.strerror if isinstance(fault, OSError) else None) or str(fault)
     say(f"no control socket {path}: {said}")

@@ -119,6 +119,8 @@ def test_a_manager_that_was_killed(up: Up) -> None:
     assert (gone.returncode, gone.stderr) == (0, "")  # of what runs its register tells
     assert "active, but its manager is gone" in gone.stdout
     assert time.monotonic() - begun < PATIENCE / 4
+    names = [line.split()[0] for line in initkit(up.services, "status").stdout.splitlines()]
+    assert web in names and up.name not in names  # that is a manager's, and no service
     for each in left:
         os.kill(each, signal.SIGKILL)
     # A manager of its own takes the name.
@@ -165,6 +167,19 @@ def test_a_service_that_runs_already_is_not_started_again(up: Up) -> None:
     assert f"initkit: {web} is already running, pid {first.pid}\n" in err
     assert pid(up.services, web) == main
     finish(first)
+
+
+def test_a_second_manager_of_the_same_name(up: Up) -> None:
+    """Its services run, but the verbs cannot reach them; it says what would help."""
+    up.add("one", SLEEP)
+    first = up.start()
+    up.wait_for(one="active")
+    up.units.clear()
+    up.add("two", SLEEP)
+    second = up.start()
+    assert second.stderr is not None
+    assert "another manager listens there (give this one another --name" in second.stderr.readline()
+    assert (finish(first)[0], finish(second)[0]) == (0, 0)
 
 
 def test_a_name_that_somebody_has_is_not_taken(up: Up) -> None:
