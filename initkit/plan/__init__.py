@@ -279,6 +279,12 @@ def unkept(service: Service) -> list[str]:
     return losses.of(service)
 
 
+def unkept_note(service: Service) -> str:
+    """Those in a line for people; "" where there are none."""
+    names = ", ".join(f"{name}=" for name in unkept(service))
+    return names and f"{service.name}: not kept outside systemd: {names}"
+
+
 def leaves_something(service: Service) -> bool:
     """Whether there is something to remove when a life of the service ends."""
     return any(True for _ in _leaving(service))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from initkit import plan
 from initkit.errors import SettingsError
 from initkit.settings.record import Record
 from initkit.settings.service import Service
@@ -115,9 +116,14 @@ def of(services: Iterable[Service]) -> Order:
 
 
 def notes(services: Iterable[Service]) -> Iterator[str]:
-    """What the services ask for that cannot be had: something to be done with a unit that is not among them."""
+    """What the services ask for that cannot be had: of systemd, of a clock, of units that are not among them."""
     by_name = {each.name: each for each in services}
     for name, service in by_name.items():
+        note = plan.unkept_note(service)
+        if note:
+            yield note
+        if service.timer:
+            yield f"{name}: its timer means nothing here: it is started with the others"
         for key in _WITHOUT_MEANING:
             if service.has(key) and service.assignments(key)[-1].value.lower() not in _NO:
                 yield f"{name}: {key}= means nothing here"

@@ -27,6 +27,7 @@ def start(service: Service) -> int:
         InitkitError: when it cannot even be tried.
     """
     open_standard_streams()
+    plan.verify(service)
     paths = list(dict.fromkeys((_record(service), plan.daemon_pid_path(service), service.pid_path)))
     trusted = pidfile.trusted_uids(service)
     believed = [path for path in paths if _is_believed(path, service, trusted)]
@@ -43,6 +44,9 @@ def start(service: Service) -> int:
     except AlreadyRunning as fault:
         tell(str(fault))
         return 0
+    note = plan.unkept_note(service)
+    if note:
+        tell(note)
     return _Start(service, lock).run()
 
 

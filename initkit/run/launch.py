@@ -33,9 +33,12 @@ def run(service: Service, how: str = "", *, sandboxed: bool = False) -> int:
     """
     open_standard_streams()
     caller = detect.surroundings()
-    if caller.who != detect.SYSTEMD:
+    as_daemon = how == DAEMON or (not how and caller.forks)
+    if caller.who != detect.SYSTEMD and not as_daemon:  # which looks for itself
         plan.verify(service)
-        _tell_losses(service)
+        note = plan.unkept_note(service)
+        if note:
+            tell(note)
     # systemd, and the supervisor, look for themselves.
     if caller.who != detect.SYSTEMD and plan.has_conditions(service) and not plan.needs_parent(service):
         from initkit.run import conditions
@@ -44,7 +47,7 @@ def run(service: Service, how: str = "", *, sandboxed: bool = False) -> int:
         if unmet:
             tell(f"{service.name}: {unmet}")
             return unmet.exit_status
-    if how == DAEMON or (not how and caller.forks):
+    if as_daemon:
         from initkit.run import daemon
 
         return daemon.start(service)
@@ -71,13 +74,6 @@ def _replace(service: Service) -> None:
         claim.clear(service, tell)
     finally:
         os.close(held)
-
-
-def _tell_losses(service: Service) -> None:
-    lost = plan.unkept(service)
-    if lost:
-        names = ", ".join(f"{name}=" for name in lost)
-        tell(f"{service.name}: not kept outside systemd: {names}")
 
 
 def become(service: Service, caller: detect.Surroundings, *, sandboxed: bool = False) -> NoReturn:
