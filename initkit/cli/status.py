@@ -157,8 +157,9 @@ def _known(root: str, name: str, listed: dict[str, list[dict[str, Any]] | None])
         listed[socket] = _list(socket)
     told = listed[socket]
     if told is None:
-        if survey.has_record(root, name):  # else it is the socket of a manager that has several, and is stuck or dead
-            yield survey.recorded_service(root, name)
+        found = survey.recorded_service(root, name)
+        if found["state"] != "inactive":  # or it may be the socket of a manager that has several, and is stuck or dead
+            yield found
     elif not os.path.islink(path):
         yield from told
 

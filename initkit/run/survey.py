@@ -151,8 +151,14 @@ def describe(service: Service, found: Found | None) -> dict[str, Any]:
     known = register.read(register.path_of(service))
     if has_run(pid_files(service)[0]):
         return {**told, **_NOTHING, "state": "active"}
-    dead = known is not None or any(os.path.lexists(path) for path in pid_files(service))
-    return {**told, **_NOTHING, **_missing(known), "state": "failed" if dead else "inactive"}
+    return {**told, **_NOTHING, **_missing(known), "state": _end_of(known, pid_files(service))}
+
+
+def _end_of(known: Known | None, paths: Iterable[str]) -> str:
+    """How a service has ended of which nothing runs: who stops it removes its PID file, and an init script leaves the
+    register, which tells of a failure only where there was a manager."""
+    failed = (known is not None and known.manager is not None) or any(os.path.lexists(path) for path in paths)
+    return "failed" if failed else "inactive"
 
 
 def has_run(path: str) -> bool:
@@ -179,7 +185,7 @@ def recorded_service(root: str, name: str) -> dict[str, Any]:
             return {**told, **_running(0 if found.headless else found.process.pid, found)}
     except ProcessLookupError:
         pass
-    state = "active" if has_run(f"{place}.pid") else "failed"
+    state = "active" if has_run(f"{place}.pid") else _end_of(known, (f"{place}.pid",))
     return {**told, **_NOTHING, **_missing(known), "state": state}
 
 
@@ -212,11 +218,6 @@ def overview(root: str) -> list[str]:
     suffixes = (".pid", ".sock", register.SUFFIX)
     names = {file.removesuffix(suffix) for file in files for suffix in suffixes if file.endswith(suffix)}
     return sorted(name for name in names if not name.startswith("."))
-
-
-def has_record(root: str, name: str) -> bool:
-    """Whether a name in `overview` is a service's."""
-    return any(os.path.lexists(f"{root}/initkit/{name}{suffix}") for suffix in (".pid", register.SUFFIX))
 
 
 def recorded(path: str) -> int:

@@ -217,6 +217,22 @@ def test_the_verbs_of_initkit(lab: Lab, before: str, after: str) -> None:
     assert initkit(lab, "status", settings) == 3
 
 
+@pytest.mark.parametrize("kind", ["own", "become"])
+def test_a_script_stops_what_initkit_has_started(lab: Lab, kind: str) -> None:
+    """Then it is stopped for initkit, too, and has not failed."""
+    generate(lab, kind, "first")
+    settings = str(lab.folder / f"{lab.name}.toml")
+    assert initkit(lab, "start", settings) == 0
+    lab.run("status", check=0)
+    lab.run("stop", check=0)
+    assert not programs(lab, "first")
+    assert initkit(lab, "status", settings) == 3
+    overview = subprocess.run([str(lab.runner()), "status"], capture_output=True, text=True, check=True)
+    assert lab.name not in overview.stdout
+    assert initkit(lab, "start", settings) == 0
+    assert initkit(lab, "stop", settings) == 0
+
+
 def test_what_initkit_tells_of_one_that_has_run(lab: Lab) -> None:
     """Its script has noted it; nothing of it is there to be stopped."""
     generate(lab, "oneshot", "first")
