@@ -1,7 +1,7 @@
 """The names of a manager's services: symlinks to its socket, so that who looks for NAME.sock finds it.
 
-None is taken from a manager that listens at it. Later the register keeps others away, who would manage the service:
-see `initkit.run.claim`. What a killed manager leaves points to a socket where nobody listens, and the next manager of
+None is taken from a manager that listens at it. Later the service's register keeps others away, where there is one: see
+`initkit.run.claim`. What a killed manager leaves points to a socket where nobody listens, and the next manager of
 either name takes its place.
 """
 
@@ -45,7 +45,7 @@ class Aliases:
         os.rename(draft, link)
 
     def withdraw(self) -> None:
-        """Leave the names to others."""
+        """Leave the names to others: before the registers are gone."""
         for link in self._links:
             if self._is_ours(link):
                 control.unlink(link)

@@ -330,14 +330,21 @@ def _have(home: str, path: str) -> int:
     for _ in range(_ROUNDS):
         try:
             os.makedirs(path, exist_ok=True)
-            number = os.stat(path).st_ino
-            _LOCKS.take(home, number)
-            if os.stat(path).st_ino == number:
-                return number
-            _LOCKS.give_back(number)
         except FileNotFoundError:
             continue
+        if number := _number(path):
+            _LOCKS.take(home, number)
+            if _number(path) == number:
+                return number
+            _LOCKS.give_back(number)
     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+
+
+def _number(path: str) -> int:
+    try:
+        return os.stat(path).st_ino
+    except FileNotFoundError:
+        return 0
 
 
 def _born(folder: int) -> int:

@@ -70,14 +70,23 @@ def take(service: Service, socket: str, say: Say) -> Register | None:
         return None
     try:
         clear(service, say)
-        made = Register(path)
-        made.managed(socket)
-        return made
+        return _registered(path, socket)
     except OSError as fault:
         say(f"{service.name}: nobody will find it if this manager is killed: {path}: {fault.strerror}")
         return None
     finally:
         os.close(held)
+
+
+def _registered(path: str, socket: str) -> Register:
+    made = Register(path)
+    try:
+        made.managed(socket)
+    except OSError:
+        made.remove()
+        made.close()
+        raise
+    return made
 
 
 def clear(service: Service, say: Say) -> None:

@@ -16,6 +16,8 @@ from initkit.run.identity import Identity
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from initkit.settings.service import Service
 
 _SLACK = 2.0  # seconds: the kernel tells the boot's time in whole ones
@@ -99,8 +101,9 @@ def write(path: str, pid: int) -> None:
     os.close(publish(path, f"{pid}\n{who.start} {who.boot}\n"))
 
 
-def publish(path: str, text: str) -> int:
-    """Put a file in its place at once, with all that is in it; its folder is made when it is missing.
+def publish(path: str, text: str, prepare: Callable[[int], None] | None = None) -> int:
+    """Put a file in its place at once, with all that is in it; its folder is made when it is missing. `prepare` has the
+    descriptor before anybody else may read the file.
 
     Returns a descriptor to write more with.
 
@@ -111,8 +114,10 @@ def publish(path: str, text: str) -> int:
     make_folder(folder)
     draft = f"{folder}/.{name}.{os.getpid()}"
     unlink(draft)  # of one with this pid that was killed here
-    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
+        if prepare:
+            prepare(fd)
         os.fchmod(fd, 0o644)  # whatever the umask
         data = text.encode()
         if os.write(fd, data) < len(data):

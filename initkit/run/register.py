@@ -63,21 +63,27 @@ class Register:
         self._lives = 0
         self._torn = False  # whether it ends in a part of a line
         self._kept: list[str] = [f"boot {identity.boot_id()}\n"]  # what is true of all lives
+        self._mark = ""  # the line that no other register has
         self.fd = self._publish()
 
     def _publish(self, more: str = "") -> int:
-        fd = pidfile.publish(self.path, "".join(self._kept) + more)
+        fd = pidfile.publish(self.path, "".join(self._kept) + more, self._lock)
         fcntl.fcntl(fd, fcntl.F_SETFL, os.O_APPEND)
-        bytelocks.lock(fd, _UNBORN)
-        if len(self._kept) == 1:
-            bytelocks.lock(fd, _UNSAID)
         return fd
+
+    def _lock(self, fd: int) -> None:
+        bytelocks.lock(fd, _UNBORN)
+        if not self._mark:
+            bytelocks.lock(fd, _UNSAID)
 
     def managed(self, socket: str) -> None:
         """This process looks after the service, and listens at `socket`."""
-        self._kept.append(_line("manager", os.getpid(), socket))
-        self._write(self._kept[-1])
-        bytelocks.unlock(self.fd, _UNSAID)  # others have it open, too
+        line = _line("manager", os.getpid(), socket)
+        self._write(line)
+        self._mark = line
+        self._kept.append(line)
+        for byte in (_UNSAID, _UNBORN):  # the launcher has it open, too
+            bytelocks.unlock(self.fd, byte)
         self.close()
 
     def open(self) -> None:
@@ -88,18 +94,16 @@ class Register:
         """
         if self.fd >= 0:
             return
-        fd = self._opened()
+        self.fd = self._opened()
         try:
-            bytelocks.lock(fd, _UNBORN)
+            bytelocks.lock(self.fd, _UNBORN)
         except OSError:
-            os.close(fd)
-            raise
-        self.fd = fd
+            pass  # who may read it may hold it up so, and would see somebody a moment later than he could
 
     def _opened(self) -> int:
         """It by its path. What lies there may be another manager's by now, and have its number."""
         fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
-        if self._kept[-1].encode() not in os.pread(fd, _HEAD, 0):
+        if self._mark.encode() not in os.pread(fd, _HEAD, 0):
             os.close(fd)
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), self.path)
         return fd
@@ -117,7 +121,9 @@ class Register:
 
     def enrol(self, word: str, pid: int = 0) -> None:
         """Take down a process, without a pid this one."""
-        self._write(_line(word, pid or os.getpid()))
+        line = _line(word, pid or os.getpid())
+        self._write(line)
+        self._mark = self._mark or line
 
     def _write(self, line: str) -> None:
         data = f"\n{line}".encode() if self._torn else line.encode()
@@ -156,7 +162,7 @@ class Register:
     def remove(self) -> None:
         """Remove the file, if it is this register's."""
         try:
-            if self.fd < 0:
+            if self._mark:  # its descriptor may be closed, with all others of a program that is about to begin
                 os.close(self._opened())
             elif not os.path.samestat(os.stat(self.path), os.fstat(self.fd)):
                 return

@@ -90,6 +90,8 @@ def _up(services: Sequence[Service], ordered: order.Order, name: str) -> int:
     try:
         status = loop.run(fleet.run(), fleet)
         _end_strays(roll, output.say)
+        if aliases:
+            aliases.withdraw()
         for register in registers:  # else they are left, by which the services are found
             register.remove()
         return status

@@ -54,6 +54,21 @@ def test_ends(services: Services, body: str, status: int, said: str, how: str) -
     assert not services.started()
 
 
+@pytest.mark.parametrize("how", ["daemon", "supervised daemon"])
+@pytest.mark.parametrize("end", ["return", "exception"])
+def test_an_end_leaves_no_files(services: Services, how: str, end: str) -> None:
+    go = services.out / "go"
+    ways = {"return": "return 0", "exception": "raise ValueError"}
+    body = f"while not os.path.exists('{go}'): time.sleep(0.01)\n    {ways[end]}"
+    path = unit(services, body, HOWS[how][1] + "X-Initkit-SettleSec=0\n")
+    assert services.daemon(path).returncode == 0
+    pid = services.pid(path)
+    go.touch()
+    until(lambda: not alive(pid), "its end")
+    left = {each.suffix for each in (services.runtime / "initkit").glob(f"{path.stem}.*")}
+    assert left <= {".lock"}
+
+
 @pytest.mark.parametrize("how", HOWS)
 @pytest.mark.parametrize(
     ("name", "said"),
