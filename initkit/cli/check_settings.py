@@ -6,10 +6,10 @@ import grp
 import os
 import pwd
 from collections.abc import Callable, Iterable, Iterator
-from glob import glob
 
 from initkit.cli.finding import ERROR, WARNING, Finding, about, effective, of_error
 from initkit.errors import SettingsError
+from initkit.plan import glob
 from initkit.plan.process import search
 from initkit.settings import addresses, command, directives, envfile, find, syntax
 from initkit.settings.companions import Listen
@@ -226,7 +226,7 @@ def _own_directories(service: Service) -> Iterator[str]:
 def _environment_files(service: Service) -> Iterator[Finding]:
     for entry in effective(service, "EnvironmentFile"):
         for file in _files_of(service, entry):
-            paths = glob(file.path) if any(char in file.path for char in "*?[") else [file.path]
+            paths = glob.paths(file.path) if any(char in file.path for char in "*?[") else [file.path]
             if not file.optional and not any(map(os.path.isfile, paths)):
                 yield about(entry, ERROR, 'there is no such file; a leading "-" forgives that')
             for path in filter(os.path.isfile, paths):

@@ -259,9 +259,9 @@ def _read_environment(file: OptionalPath) -> dict[str, str]:
 def _matches(path: str) -> list[str]:
     if not any(char in path for char in "*?["):
         return [path]
-    from glob import glob
+    from initkit.plan import glob
 
-    found = sorted(glob(path))
+    found = glob.paths(path)
     if not found:
         raise FileNotFoundError(2, "no file matches", path)
     return found

@@ -6,6 +6,7 @@ import os
 import stat
 
 from initkit.errors import SettingsError
+from initkit.plan import glob
 from initkit.run import host
 from initkit.run.outcome import Outcome
 from initkit.settings import conditions, specifiers, values
@@ -70,12 +71,6 @@ def holds(condition: Condition) -> bool:
 # --- files ----------------------------------------------------------------------------------------------------------
 
 
-def _exists_glob(pattern: str) -> bool:
-    from glob import glob
-
-    return bool(glob(pattern))
-
-
 def _is_writable(path: str) -> bool:
     try:
         return not os.statvfs(path).f_flag & os.ST_RDONLY
@@ -130,12 +125,6 @@ def _compares(text: str, here: float, read: Callable[[str], float]) -> bool:
     return _OPERATORS[operator]((here > wanted) - (here < wanted))
 
 
-def _matches(text: str, pattern: str) -> bool:
-    from fnmatch import fnmatchcase
-
-    return fnmatchcase(text, pattern)
-
-
 def version_order(one: str, other: str) -> int:
     """-1, 0 or 1: which of two versions is newer, by the UAPI group's Version Format Specification."""
     left, right = _pieces(one), _pieces(other)
@@ -176,11 +165,11 @@ def _version(text: str, here: str) -> bool:
 
 
 def _one_version(word: str, here: str) -> bool:
-    for glob, wanted in (("!$=", False), ("$=", True)):
-        if word.startswith(glob):
-            return _matches(here, word.removeprefix(glob)) == wanted
+    for operator, wanted in (("!$=", False), ("$=", True)):
+        if word.startswith(operator):
+            return glob.matches(here, word.removeprefix(operator)) == wanted
     operator, version = _operator(word, "")
-    return _OPERATORS[operator](version_order(here, version)) if operator else _matches(here, word)
+    return _OPERATORS[operator](version_order(here, version)) if operator else glob.matches(here, word)
 
 
 def _kernel_version(text: str) -> bool:
@@ -195,9 +184,9 @@ def _one_field(word: str) -> bool:
     name = word[: len(word) - len(word.lstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ_"))]
     rest = word.removeprefix(name)
     here = specifiers.os_release(name)
-    for glob, wanted in (("!$=", False), ("$=", True)):
-        if rest.startswith(glob):
-            return _matches(here, rest.removeprefix(glob)) == wanted
+    for operator, wanted in (("!$=", False), ("$=", True)):
+        if rest.startswith(operator):
+            return glob.matches(here, rest.removeprefix(operator)) == wanted
     operator, value = _operator(rest, "")
     if not name or not operator:
         raise ValueError(f"expected a field of os-release(5), an operator and a value, found {word!r}")
@@ -273,7 +262,7 @@ def _boolean(test: Callable[[], bool]) -> Callable[[str], bool]:
 
 _TESTS: dict[str, Callable[[str], bool]] = {
     "PathExists": os.path.exists,
-    "PathExistsGlob": _exists_glob,
+    "PathExistsGlob": lambda pattern: bool(glob.paths(pattern)),
     "PathIsDirectory": os.path.isdir,
     "PathIsSymbolicLink": os.path.islink,
     "PathIsMountPoint": host.is_mount_point,

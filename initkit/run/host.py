@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from initkit.plan import glob
 from initkit.run.identity import read
 from initkit.settings import values
 
@@ -91,11 +92,9 @@ def is_virtualization(name: str) -> bool:
 
 def is_host(name: str) -> bool:
     """A machine-id(5), or a pattern of host names."""
-    from fnmatch import fnmatchcase
-
     if len(name) == 32 and all(char in "0123456789abcdefABCDEF" for char in name):
         return read("/etc/machine-id").strip() == name.lower()
-    return fnmatchcase(os.uname().nodename.lower(), name.lower())
+    return glob.matches(os.uname().nodename.lower(), name.lower())
 
 
 def has_kernel_word(word: str) -> bool:
