@@ -15,8 +15,9 @@ _CLONE3 = 435  # on every machine
 _CLONE_INTO_CGROUP = 0x200000000
 
 
-def _call(name: str, *arguments: int | bytes) -> int:
-    """By the C part of `ctypes`: every daemon's start needs this, and the other part takes twice as long to load."""
+def call(name: str, *arguments: int | bytes) -> int:
+    """A function of the C library's, by the C part of `ctypes`: every daemon's start needs this, and the other part
+    takes twice as long to load."""
     import _ctypes
 
     function = _ctypes.dlsym(_ctypes.dlopen(None, 0), name)  # type: ignore[arg-type]  # None is what is loaded
@@ -24,7 +25,7 @@ def _call(name: str, *arguments: int | bytes) -> int:
 
 
 def _prctl(option: int, value: int) -> None:
-    if _call("prctl", option, value, 0, 0, 0) < 0:
+    if call("prctl", option, value, 0, 0, 0) < 0:
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))  # the only one that these options know
 
 
@@ -52,7 +53,7 @@ def fork_into(group: int) -> int:
     # flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup
     numbers = (_CLONE_INTO_CGROUP, 0, 0, 0, _signal.SIGCHLD, 0, 0, 0, 0, 0, group)
     arguments = b"".join(number.to_bytes(8, sys.byteorder) for number in numbers)
-    pid = _call("syscall", _CLONE3, arguments, len(arguments))
+    pid = call("syscall", _CLONE3, arguments, len(arguments))
     if pid < 0:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))  # it could be others: a fork will tell
     return pid
