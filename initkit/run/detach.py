@@ -42,6 +42,7 @@ class Start:
         self.service, self.pid_file, self.keep, self.listen = service, pid_file, keep, listen
         self.told = self.lock = self.emptied = -1
         self.dispositions: dict[int, Any] = {}
+        self.mask: set[int] = set()  # of signals, in the daemon
 
     def run(self) -> None:
         """Perform the steps. Returns in the daemon, raises in the launcher.
@@ -72,7 +73,7 @@ class Start:
             process.hooks = {
                 "fork": launcher.make_heir,
                 "pid_file": lambda: self._write_pid_file(process, opened, launcher),
-                "ready": self._begin,
+                "ready": lambda: self._begin(process.environment, handlers),
                 "wait": lambda: launcher.wait(process, close=(self.told, opened[2])),
             }
             try:
@@ -87,7 +88,7 @@ class Start:
         finally:
             if process.role == LAUNCHER:
                 _close(*opened[:2], self.lock)
-        self._settle_in(process.environment, handlers)
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, self.mask)
 
     def _steps(self) -> Iterator[Step]:
         """daemon(7)'s steps; the first four come after the forks, for the caller goes on if one fails."""
@@ -134,7 +135,10 @@ class Start:
         process.private_fds = tuple(fd for fd in (self.told, self.emptied) if fd >= 0)
         self._tell(f"pid {os.getpid()}\n")
 
-    def _begin(self) -> None:
+    def _begin(self, environment: dict[str, str], handlers: dict[int, Any]) -> None:
+        """The start is over, for whoever waits: a signal that he sends now finds all settled, and the program at work."""
+        self.mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
+        self._settle_in(environment, handlers)
         if self.listen:
             self._tell("ready")  # and the newline that makes it a report is to come
             self.listen(self.told)

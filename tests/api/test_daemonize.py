@@ -119,6 +119,23 @@ def test_the_pid_file_goes_with_the_daemon(program: Daemonizing, number: int | N
     assert not program.pid_file.exists()
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_right_after_the_start(place: Place, number: int) -> None:
+    """Whoever has seen the launcher end has a daemon that keeps its promises."""
+    program = place.write(
+        "short.py",
+        "import sys, time\nfrom initkit import daemonize\ndaemonize(pid_file=sys.argv[1])\n"
+        "while True:\n    time.sleep(0.01)\n",
+    )
+    pid_file = place.path / "short.pid"
+    for _ in range(15):
+        assert place.run(program, str(pid_file)).returncode == 0
+        pid = int(pid_file.read_text().split()[0])
+        os.kill(pid, number)
+        wait_for(lambda: not alive(pid))  # noqa: B023
+        assert not pid_file.exists()
+
+
 def test_a_forked_child_does_not_remove_the_pid_file(program: Daemonizing) -> None:
     waited = program.place.path / "waited"
     pid = pid_of(program.start(f"os.fork() or sys.exit(0); os.wait(); open({str(waited)!r}, 'w'); {SLEEP}"))
