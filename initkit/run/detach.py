@@ -136,7 +136,7 @@ class Start:
         self._tell(f"pid {os.getpid()}\n")
 
     def _begin(self, environment: dict[str, str], handlers: dict[int, Any]) -> None:
-        """The start is over, for whoever waits: a signal that he sends now finds all settled, and the program at work."""
+        """The start is over, for whoever waits: a signal that he sends now finds all settled."""
         self.mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
         self._settle_in(environment, handlers)
         if self.listen:
