@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from initkit.run.waiting import Part
     from initkit.settings.command import Command
 
+_PAUSE = 0.1  # seconds between two looks at a file that the system has no watch left for
+
 
 class Starting(Ending):
     """How one service is brought up."""
@@ -188,16 +190,21 @@ class Starting(Ending):
                 self.outcome = Outcome("protocol", note="left no process running")
 
     def _named_by_pid_file(self) -> Part[None]:
-        # The daemon's first process may exit before the second has written the file, and in a folder that is not there
-        # yet, which inotify(7) could not watch: so look again after each pause.
-        path, pause = self.service.pid_path, 0.001
-        while not self.ending and time.monotonic() < self.deadline and not self.family.childless():
-            pid = pidfile.named(path)
-            if pid and self.family.includes(pid):
-                self.main = pid
-                return
-            self.handle((yield min(self.deadline, time.monotonic() + pause)))
-            pause = min(pause * 2, 0.1)
+        """The daemon's first process may exit before the second has written the file."""
+        from initkit.run.filewatch import FileWatch
+
+        path = self.service.pid_path
+        watch = FileWatch(self.loop, path, lambda: (Event("wake", to=self.kin),))
+        try:
+            while not self.ending and time.monotonic() < self.deadline and not self.family.childless():
+                pid = pidfile.named(path)
+                if pid and self.family.includes(pid):
+                    self.main = pid
+                    return
+                again = INFINITY if watch.works else time.monotonic() + _PAUSE
+                self.handle((yield min(self.deadline, again)))
+        finally:
+            watch.close()
         if not self.ending:
             what = "names no process of the service" if os.path.lexists(path) else "was not written"
             self.outcome = Outcome("protocol", note=f"PID file {path} {what}")
