@@ -67,7 +67,7 @@ def _one(app: str, as_json: bool = False, watch: bool = False, verbose: bool = F
     else:
         from initkit.cli import status_text
 
-        print("\n".join(status_text.block(told, colours())))
+        print("\n".join(status_text.block(told, colours(), progress=sys.stdout.isatty())))
         _tell_outdated(charge)
     return status_of(told, charge)
 

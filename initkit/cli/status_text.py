@@ -15,21 +15,21 @@ _COLOURS = {"active": _GREEN, "failed": _RED, "inactive": _DIM}  # all the other
 _MARKS = {"active": "●", "failed": "✗", "inactive": "○"}
 
 
-def block(told: dict[str, Any], colours: bool) -> list[str]:
-    """Everything about one service, a line for each fact."""
+def block(told: dict[str, Any], colours: bool, *, progress: bool) -> list[str]:
+    """Everything about one service, a line for each fact; with `progress` also what it waits for at this moment."""
     title = printable(f"{told['name']} - {told['description']}" if told["description"] else told["name"])
     state = told["state"]
-    facts = [(f"{name}:", text) for name, text in _facts(told, colours) if text]
+    facts = [(f"{name}:", text) for name, text in _facts(told, colours, progress) if text]
     return [f"{_coloured(_MARKS.get(state, '◐'), state, colours)} {title}", *_aligned(facts), *_processes(told)]
 
 
-def _facts(told: dict[str, Any], colours: bool) -> Iterator[tuple[str, str]]:
+def _facts(told: dict[str, Any], colours: bool, progress: bool) -> Iterator[tuple[str, str]]:
     state, since = _coloured(told["state"], told["state"], colours), told["since"]
     result = f" ({printable(told['result'])})" if told["result"] not in ("", "success") else ""
     missing = told.get("missing")
     lacking = f", {'but' if told['processes'] else 'and'} its {missing} is gone" if missing else ""
     yield "State", state + result + lacking + (f" since {humane.moment(since)}" if since else "")
-    if told.get("waitingFor"):
+    if progress and told.get("waitingFor"):
         yield "Waiting for", printable(told["waitingFor"]) + _limit(told.get("deadline"))
     yield "Main PID", str(told.get("mainPid") or "")
     yield "Logger", str(told.get("loggerPid") or "")

@@ -30,7 +30,7 @@ def watch(charge: Charge, as_json: bool) -> int:
     last: Told = {}
     try:
         for told in _changes(charge, terminal):
-            if terminal or _essence(told) != _essence(last):
+            if terminal or _essence(told, as_json) != _essence(last, as_json):
                 _show(told, as_json, terminal)
             last = told
     except KeyboardInterrupt:
@@ -39,13 +39,14 @@ def watch(charge: Charge, as_json: bool) -> int:
 
 
 def _show(told: Told, as_json: bool, terminal: bool) -> None:
-    text = status.text_of(told) if as_json else "\n".join(status_text.block(told, status.colours()))
+    text = status.text_of(told) if as_json else "\n".join(status_text.block(told, status.colours(), progress=terminal))
     print((_HOME_AND_CLEAR if terminal else "") + text, flush=True)
 
 
-def _essence(told: Told) -> Told:
-    """What makes a change; memory and time pass in any case."""
-    return {name: value for name, value in told.items() if name not in ("memory", "cpu")}
+def _essence(told: Told, as_json: bool) -> Told:
+    """What makes a change, and is shown; memory and time pass in any case."""
+    left_out = ("memory", "cpu") if as_json else ("memory", "cpu", "waitingFor", "deadline")
+    return {name: value for name, value in told.items() if name not in left_out}
 
 
 def _changes(charge: Charge, terminal: bool) -> Iterator[Told]:

@@ -206,6 +206,21 @@ def test_watch_redraws_at_a_terminal(services: Services) -> None:
         terminal.close()
 
 
+def test_what_it_waits_for_is_told_at_a_terminal_alone(services: Services) -> None:
+    unit = services.unit(f"ExecStartPre={services.script('exec sleep 1000')}\nExecStart=/bin/true\n{_SUPERVISED}")
+    running = services.foreground(unit)
+    until(lambda: json.loads(initkit(services, "status", unit, "--json").stdout).get("waitingFor"))
+    shown = initkit(services, "status", unit).stdout
+    assert "State: activating since" in shown and "Waiting for" not in shown
+    terminal = at_terminal(services, "status", unit)
+    try:
+        assert terminal.wait() == 0
+        assert "State: " in terminal.text and "Waiting for: " in terminal.text
+    finally:
+        terminal.close()
+    finish(running)
+
+
 @pytest.mark.parametrize("settings", ["", _SUPERVISED])
 def test_watch_in_a_pipe(services: Services, settings: str) -> None:
     """A line for every change, and nothing of the time that passes."""
