@@ -228,7 +228,15 @@ def files(service: Service, options: Options) -> Iterator[File]:
     yield File(f"/etc/init.d/{service.name}", text, 0o755, kind="script", init="openrc", runner=through_runner)
     text = render("openrc/conf", kept, options.template_dir, **view)
     yield File(f"/etc/conf.d/{service.name}", text, kind="conf", init="openrc")
-    yield from cron.files(kept, options, "openrc", commands(service)["start"])
+    yield from cron.files(kept, options, "openrc", _again(kept))
+
+
+def _again(service: Service) -> str:
+    """What starts it once more, in sh: OpenRC takes for started what it has started, also when that has ended."""
+    call = f"rc-service {quote(service.name)}"
+    if service.runs_once:
+        return f"{call} restart"
+    return f"{call} status >/dev/null 2>&1 || {{ {call} stop >/dev/null 2>&1; {call} start; }}"
 
 
 def _common(service: Service) -> dict[str, Any]:
@@ -364,6 +372,6 @@ def _runner(service: Service, options: Options) -> dict[str, Any]:
         "settings": own.get("Settings") or reference(service.name, settings_path(service, options), user=service.user),
         "pid_file": plan.daemon_pid_path(service),
         "parent": plan.needs_parent(service),
-        "once": service.type == "oneshot" and not service.remain_after_exit,
+        "once": service.runs_once,
         "retry": f"SIGTERM/{_LONGEST if stop_timeout == 'infinity' else stop_timeout}/SIGKILL/10",
     }

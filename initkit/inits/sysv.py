@@ -11,6 +11,7 @@ from initkit.inits import NATIVE, NONE, RUNNER, SCRIPT, File, Options, Support, 
 from initkit.inits.kinds import cron, tmpfiles
 from initkit.plan import lsb, shell, sockets
 from initkit.plan.process import pattern
+from initkit.plan.step import quote
 from initkit.settings import directives, specifiers, values
 from initkit.settings.find import reference
 from initkit.settings.service import Service
@@ -252,7 +253,7 @@ def files(service: Service, options: Options) -> Iterator[File]:
     kept = without_losses(service, found, allowed, through_runner)
     text = render("sysv/script", kept, options.template_dir, **_view(kept, through_runner, options))
     yield File(f"/etc/init.d/{service.name}", text, 0o755, kind="script", init="sysv", runner=through_runner)
-    yield from cron.files(kept, options, "sysv", commands(service)["start"])
+    yield from cron.files(kept, options, "sysv", f"service {quote(kept.name)} start")
 
 
 def _own(service: Service) -> dict[str, str]:

@@ -428,6 +428,11 @@ class Service(Resources):
         return "simple" if self.exec_start or self.callable else "oneshot"
 
     @property
+    def runs_once(self) -> bool:
+        """Whether it is inactive again when its commands have ended, so that it can be started anew."""
+        return self.type == "oneshot" and not self.remain_after_exit
+
+    @property
     def oom_policy(self) -> str:
         """OOMPolicy=, with systemd's default: continue where the control group is handed over, else stop."""
         return self.oom_policy_set or ("stop" if self.delegate is None else "continue")

@@ -108,7 +108,9 @@ def test_where_they_belong(tmp_path: Path) -> None:
         ("/etc/conf.d/app", 0o644, False),
         ("/etc/cron.d/app", 0o644, False),
     ]
-    assert "rc-service app start" in found[2].text
+    assert "flock -n /run/app.cron rc-service app restart >" in found[2].text
+    daemon = written(tmp_path, 'exec_start = ["/bin/app"]\ntimer = { on_calendar = "daily" }\n')
+    assert "rc-service app status >/dev/null 2>&1 || { " in list(openrc.files(daemon, Options()))[2].text
 
 
 def test_commands(tmp_path: Path) -> None:

@@ -204,6 +204,52 @@ def test_one_that_runs_once(machine: Machine) -> None:
     assert [call(machine, "once", verb) for verb in ("status", "stop", "status")] == [0, 0, 3]
 
 
+#: What cron starts; OpenRC still calls it started when it has ended.
+TIMED = {"oneshot": 'type = "oneshot"\n', "native": "", "through": 'restart = "on-failure"\n'}
+UNTIL_TOLD = "echo >>/run/{name}; until [ -e /run/{name}.end ]; do sleep 0.1; done"
+
+
+@pytest.mark.parametrize("kind", TIMED)
+def test_a_timer_starts_it_every_time(machine: Machine, kind: str) -> None:
+    """By cron's line, which says nothing: cron would send that to root."""
+    name = f"timed-{kind}"
+    program = UNTIL_TOLD.format(name=name)
+    machine.write(
+        f"/etc/initkit/{name}.toml",
+        f'{TIMED[kind]}exec_start = ["/bin/sh", "-c", "{program}"]\ntimer = {{ on_calendar = "daily" }}\n',
+    )
+    machine.run("initkit", "gen", "openrc", name, "--output-dir", "/")
+    command = machine.read(f"/etc/cron.d/{name}").splitlines()[-1].split(None, 6)[6]
+    for count in range(1, 4):
+        if kind == "oneshot":
+            machine.run("touch", f"/run/{name}.end")
+        for _ in range(1 if kind == "oneshot" else 2):  # what runs is left alone
+            done = machine.run("sh", "-c", command)
+            assert (done.stdout, done.stderr) == ("", "")
+            assert machine.read(f"/run/{name}") == "\n" * count
+        machine.run("touch", f"/run/{name}.end")
+        wait_until(lambda: f"/bin/sh -c {program}" not in machine.pids().values(), what=f"the end of {name}")
+        machine.run("rm", f"/run/{name}.end")
+
+
+def test_a_timer_queues_nothing(machine: Machine) -> None:
+    """A oneshot service that still runs is left alone as well."""
+    name = "timed-long"
+    program = UNTIL_TOLD.format(name=name)
+    machine.write(
+        f"/etc/initkit/{name}.toml",
+        f'type = "oneshot"\nexec_start = ["/bin/sh", "-c", "{program}"]\ntimer = {{ on_calendar = "daily" }}\n',
+    )
+    for init in ("sysv", "openrc"):
+        machine.run("rm", "-f", f"/run/{name}", f"/run/{name}.end")
+        machine.run("initkit", "gen", init, name, "--output-dir", "/")
+        command = machine.read(f"/etc/cron.d/{name}").splitlines()[-1].split(None, 6)[6]
+        machine.write("/run/twice", f"({command}) &\nuntil [ -s /run/{name} ]; do sleep 0.1; done\n{command}\n")
+        done = machine.run("sh", "-c", f". /run/twice; echo $?; touch /run/{name}.end; wait")
+        assert (done.stdout, done.stderr) == ("1\n", "")
+        assert machine.read(f"/run/{name}") == "\n"
+
+
 def test_the_order(machine: Machine) -> None:
     """depend() as OpenRC understood it."""
     machine.write("/etc/initkit/last.toml", SETTINGS.format(name="last") + 'requires = ["native.service"]\n')

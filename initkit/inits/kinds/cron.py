@@ -110,14 +110,15 @@ def _item(item: Item, last: int) -> str:
     return f"{start}-{stop}/{int(item.step)}" if item.step != 1 else f"{start}-{stop}"
 
 
-def files(service: Service, options: Options, init: str, start: tuple[str, ...]) -> Iterator[File]:
-    """/etc/cron.d/NAME for a service with a timer; `start` is the command that starts the service under the init."""
+def files(service: Service, options: Options, init: str, start: str) -> Iterator[File]:
+    """/etc/cron.d/NAME for a service with a timer; `start` is what starts the service under the init, in sh."""
     from initkit.inits.render import render
 
     found = list(jobs(service.timer)) if service.timer else []
     if found and not service.user:
-        command = " ".join(map(quote, start))
-        view = {"source": source(service), "jobs": found, "command": command}
+        # What still runs when its time comes again is left alone, and none is queued behind it: systemd.timer(5).
+        alone = f"flock -n {quote(f'{service.runtime_root}/{service.name}.cron')} " if service.runs_once else ""
+        view = {"source": source(service), "jobs": found, "command": alone + start}
         # cron(8) passes over files whose names have other characters in them.
         name = "".join(char if char.isalnum() else "-" for char in service.name)
         yield File(
