@@ -21,7 +21,7 @@ from initkit.inits import (
     sysv,
 )
 from initkit.inits.kinds import cron, tmpfiles
-from initkit.plan import order, shell
+from initkit.plan import depend, shell
 from initkit.plan.step import quote
 from initkit.settings import command, values
 from initkit.settings.find import reference
@@ -39,18 +39,7 @@ RUNS = "[ -e /run/openrc/softlevel ]"
 SERVED_BY = {"sysv": "OpenRC runs the LSB script; one that reads no LSB headers, unlike Debian's, needs its own"}
 
 #: What `[openrc]` may hold: the words of depend(), the runlevel, and where the runner finds things.
-_DEPEND = ("Need", "Use", "Want", "After", "Before", "Provide", "Keyword")
-_OWN_TABLE = (*_DEPEND, "Runlevel", "Settings", "Runner", "AllowLoss")
-
-#: Units that OpenRC has a virtual service or a customary name for, in a word of depend(). Nothing is needed that a
-#: machine may do without.
-_FACILITIES = {
-    "network.target": "after net", "network-pre.target": "before net", "network-online.target": "use net",
-    "local-fs.target": "after localmount", "remote-fs.target": "after netmount", "syslog.target": "use logger",
-    "syslog.service": "use logger", "syslog.socket": "use logger", "rsyslog.service": "use logger",
-    "time-sync.target": "after ntp-client", "nss-lookup.target": "use dns", "rpcbind.target": "use rpcbind",
-}  # fmt: skip
-_RUNLEVELS = {"sysinit.target": "boot", "basic.target": "boot", "local-fs.target": "boot"}
+_OWN_TABLE = (*depend.WORDS, "Runlevel", "Settings", "Runner", "AllowLoss")
 
 _LOG = ("journal", "inherit", "syslog")
 _DIRECTORIES = ("Runtime", "State", "Cache", "Logs", "Configuration")
@@ -60,8 +49,10 @@ _LONGEST = 2**31 // 1000
 #: there is the runner keeps, if a script for SysV init could.
 _TABLE: dict[str, tuple[str, str, Callable[[Service], bool]]] = {
     **dict.fromkeys(("Description", "Documentation"), (NATIVE, "in the script's head", lambda _: True)),
-    **dict.fromkeys(("After", "Before", "Requires", "Wants"), (NATIVE, "depend() orders the boot", lambda _: True)),
-    **dict.fromkeys(("WantedBy", "RequiredBy"), (NATIVE, "the runlevel it is added to", lambda _: True)),
+    **dict.fromkeys(
+        ("After", "Requires", "Wants", "RequiresMountsFor", "WantsMountsFor"),
+        (NATIVE, "depend() orders the boot", lambda _: True),
+    ),
     "Alias": (NATIVE, "depend() provides it", lambda _: True),
     "Type": (NATIVE, "start-stop-daemon", lambda service: _type(service)),
     "ExecStart": (NATIVE, "command and command_args", lambda service: _is_plain(service)),
@@ -110,6 +101,10 @@ def support(service: Service) -> dict[str, Support]:
 
 
 def _support(service: Service, label: str, elsewhere: Support) -> Support:
+    if label == "Before":
+        return Support(NATIVE, "depend() orders the boot")
+    if label in ("WantedBy", "RequiredBy"):
+        return _wanted(service)
     how, reason, keeps = _TABLE.get(label, ("", "", lambda _: False))
     if elsewhere.how != NONE and how and keeps(service):
         return Support(how, reason)
@@ -120,6 +115,13 @@ def _support(service: Service, label: str, elsewhere: Support) -> Support:
     if label == "ExecReload" and not plan.needs_parent(service):
         return Support(NONE, "OpenRC sends a signal and nothing else, and the runner has become the program")
     return Support(RUNNER, "more than OpenRC says by itself")
+
+
+def _wanted(service: Service) -> Support:
+    if depend.runlevel(service):
+        return Support(NATIVE, "the runlevel it is added to")
+    unit = (*service.wanted_by, *service.required_by, "it")[0]
+    return Support(NONE, f"no runlevel is like {unit}: runlevel in [openrc] names one")
 
 
 def _is_bare(text: str) -> bool:
@@ -191,19 +193,15 @@ def _respawns(service: Service) -> bool:
 
 
 def commands(service: Service) -> dict[str, tuple[str, ...]]:
-    """rc-update(8) and rc-service(8)."""
+    """rc-update(8) and rc-service(8). What is in no runlevel is not enabled either."""
     verbs = ("start", "stop", "restart", "reload", "status")
-    return {
-        "enable": ("rc-update", "add", service.name, _runlevel(service)),
-        "disable": ("rc-update", "del", service.name, _runlevel(service)),
-        **{verb: ("rc-service", service.name, verb) for verb in verbs},
-    }
-
-
-def _runlevel(service: Service) -> str:
-    told = [entry.value for entry in service.tables("openrc") if entry.key == "Runlevel"]
-    found = (_RUNLEVELS[unit] for unit in (*service.wanted_by, *service.required_by) if unit in _RUNLEVELS)
-    return told[-1] if told else next(found, "default")
+    made = {verb: ("rc-service", service.name, verb) for verb in verbs}
+    level = depend.runlevel(service)
+    if level:
+        made |= {
+            verb: ("rc-update", word, service.name, level) for verb, word in (("enable", "add"), ("disable", "del"))
+        }
+    return made
 
 
 def files(service: Service, options: Options) -> Iterator[File]:
@@ -242,36 +240,10 @@ def _again(service: Service) -> str:
 def _common(service: Service) -> dict[str, Any]:
     return {
         "source": os.path.basename(service.path),
-        "depend": list(_depend(service)),
-        "runlevel": _runlevel(service),
+        "depend": list(depend.lines(service)),
+        "runlevel": depend.runlevel(service),
         "reload": _reload_signal(service),
     }
-
-
-def _depend(service: Service) -> Iterator[tuple[str, str]]:
-    """The lines of depend(): (word, names)."""
-    found: dict[str, list[str]] = {}
-    needed = (*service.requires, *order.implied(service))
-    for word, units in (("need", needed), ("want", service.wants), ("after", service.after),
-                        ("before", service.before), ("provide", _aliases(service))):  # fmt: skip
-        for unit in units:
-            if unit in _FACILITIES:
-                word_of, name = _FACILITIES[unit].split()
-                found.setdefault(word_of, []).append(name)
-            elif unit.endswith(".service"):
-                found.setdefault(word, []).append(unit.removesuffix(".service"))
-    own: dict[str, list[str]] = {}
-    for entry in service.tables("openrc"):
-        if entry.key in _DEPEND:
-            own.setdefault(entry.key.lower(), []).extend(entry.value.split())
-    for word in map(str.lower, _DEPEND):
-        names = dict.fromkeys(own.get(word) or found.get(word, []))
-        if names:
-            yield word, " ".join(map(quote, names))
-
-
-def _aliases(service: Service) -> tuple[str, ...]:
-    return tuple(word for entry in service.assignments("Alias") for word in entry.value.split())
 
 
 class _Words:

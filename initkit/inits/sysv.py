@@ -33,9 +33,10 @@ AS_IS = "what it is without being said"
 _TABLE: dict[str, Support | Callable[[Service], Support]] = {
     **dict.fromkeys(("Description", "Documentation"), Support(SCRIPT, "in the script's header")),
     **dict.fromkeys(("After", "Requires", "Wants"), Support(SCRIPT, "Required-Start and Should-Start order the boot")),
-    "Before": Support(SCRIPT, "X-Start-Before orders the boot"),
+    "Before": lambda service: _before(service),
+    **dict.fromkeys(("RequiresMountsFor", "WantsMountsFor"), Support(SCRIPT, "$remote_fs is all of them")),
     "DefaultDependencies": Support(SCRIPT, "Required-Start says what has to be there"),
-    **dict.fromkeys(("WantedBy", "RequiredBy"), Support(SCRIPT, "Default-Start names the runlevels")),
+    **dict.fromkeys(("WantedBy", "RequiredBy"), lambda service: _wanted(service)),
     "Alias": Support(SCRIPT, "Provides has it as well"),
     "Conflicts": lambda service: _conflicts(service),
     "ExecStart": lambda service: _commands(service, "exec_start"),
@@ -216,6 +217,19 @@ def _reload(service: Service) -> Support:
     if not plan.needs_parent(service) and not all(step.shell() for step in plan.before_exec(service)):
         return Support(NONE, "the runner has become the program, and sh cannot give the command the same attributes")
     return _commands(service, "exec_reload")
+
+
+def _before(service: Service) -> Support:
+    if lsb.comes_late(service, _own(service)):
+        return Support(NONE, "what it needs is there after the network only")
+    return Support(SCRIPT, "X-Start-Before orders the boot")
+
+
+def _wanted(service: Service) -> Support:
+    if lsb.runlevels(service, _own(service)):
+        return Support(SCRIPT, "Default-Start names the runlevels")
+    unit = (*service.wanted_by, *service.required_by, "it")[0]
+    return Support(NONE, f"no runlevel is like {unit}: default_start in [sysv] names some")
 
 
 def _conflicts(service: Service) -> Support:

@@ -36,10 +36,11 @@ _RUNLEVELS = {
 
 def header(service: Service, own: Mapping[str, str]) -> list[tuple[str, str]]:
     """The header's fields and values, in the order that LSB gives them; `own` is the service's `[sysv]`."""
-    start = " ".join(dict.fromkeys(_runlevels(service)))
-    required = " ".join(dict.fromkeys(_required(service)))
+    levels = runlevels(service, own)
+    start = " ".join(levels)
+    required = " ".join(dict.fromkeys(_required(service, early="S" in levels)))
     should = " ".join(each for each in dict.fromkeys(_should(service)) if each not in required.split())
-    before = " ".join(dict.fromkeys(_services(service.before)))
+    before = " ".join(dict.fromkeys(_followers(service, early="S" in levels)))
     short = service.description or service.name
     found = [
         ("Provides", "Provides", " ".join([service.name, *_aliases(service)])),
@@ -59,33 +60,73 @@ def header(service: Service, own: Mapping[str, str]) -> list[tuple[str, str]]:
     return [(name, value) for name, value in fields if value or name in needed]
 
 
+def runlevels(service: Service, own: Mapping[str, str]) -> list[str]:
+    """Those that start it, as words of Default-Start. The network is up when the numbered ones begin."""
+    told = own.get("DefaultStart")
+    found = [_RUNLEVELS[unit] for unit in (*service.wanted_by, *service.required_by) if unit in _RUNLEVELS]
+    if found and _precedes_network(service) and {*_needed(service)} <= {"$local_fs"}:
+        found = ["S"]
+    return list(dict.fromkeys(" ".join(found).split())) if told is None else told.split()
+
+
+def comes_late(service: Service, own: Mapping[str, str]) -> bool:
+    """Whether Before= asks for a start before the network's, which the header does not give."""
+    asks = _precedes_network(service) and "StartBefore" not in own
+    return asks and any(each != "S" for each in runlevels(service, own))
+
+
+def _precedes_network(service: Service) -> bool:
+    """What only wants network.target as well is what brings the network up: systemd.special(7)."""
+    brings_up = "network.target" in service.wants
+    return "network-pre.target" in service.before or ("network.target" in service.before and not brings_up)
+
+
 def _aliases(service: Service) -> Iterator[str]:
     for entry in service.assignments("Alias"):
         yield from (word.removesuffix(".service") for word in entry.value.split())
 
 
-def _runlevels(service: Service) -> Iterator[str]:
-    for unit in (*service.wanted_by, *service.required_by):
-        if unit in _RUNLEVELS:
-            yield _RUNLEVELS[unit]
-
-
-def _required(service: Service) -> Iterator[str]:
+def _required(service: Service, *, early: bool) -> Iterator[str]:
     # Whatever is started late may use /usr and the log; Debian policy 9.3.
     said = [each.value for each in service.assignments("DefaultDependencies") if each.value]
-    early = bool(said) and not values.boolean(said[-1])
-    yield from ("$local_fs",) if early or "S" in _runlevels(service) else ("$remote_fs", "$syslog")
-    for unit in (*service.after, *service.requires, *service.wants):
+    early = early or (bool(said) and not values.boolean(said[-1]))
+    provided = {*_provided(service)}
+    for each in (*(("$local_fs",) if early else ("$remote_fs", "$syslog")), *_needed(service)):
+        if each not in provided:
+            yield each
+
+
+def _provided(service: Service) -> Iterator[str]:
+    """The facilities that it is, or is a part of: a passive unit is pulled in by what has to be up before it."""
+    names = [service.unit, *(f"{alias}.service" for alias in _aliases(service))]
+    for unit in (*names, *(each for each in service.wants if each in service.before)):
         if _FACILITIES.get(unit):
             yield _FACILITIES[unit]
-    yield from _services((*order.implied(service), *service.requires))
+
+
+def _needed(service: Service) -> Iterator[str]:
+    """What this service needs more than others do."""
+    for unit in (*service.after, *service.requires, *service.wants):
+        if _FACILITIES.get(unit) and unit not in service.before:
+            yield _FACILITIES[unit]
+    if service.has("RequiresMountsFor") or service.has("WantsMountsFor"):
+        yield "$remote_fs"
+    yield from _services(service, (*order.implied(service), *service.requires))
 
 
 def _should(service: Service) -> Iterator[str]:
-    yield from _services((*service.after, *service.wants))
+    yield from _services(service, (*service.after, *service.wants))
 
 
-def _services(units: tuple[str, ...]) -> Iterator[str]:
+def _services(service: Service, units: tuple[str, ...]) -> Iterator[str]:
+    """What is ordered before it, of what comes along only: Before= wins."""
     for unit in units:
-        if unit.endswith(".service") and unit not in _FACILITIES:
+        if unit.endswith(".service") and unit not in _FACILITIES and unit not in service.before:
             yield unit.removesuffix(".service")
+
+
+def _followers(service: Service, *, early: bool) -> Iterator[str]:
+    """What X-Start-Before names."""
+    if early and _precedes_network(service):
+        yield "$network"
+    yield from (each.removesuffix(".service") for each in service.before if each.endswith(".service"))

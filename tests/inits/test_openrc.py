@@ -119,6 +119,9 @@ def test_commands(tmp_path: Path) -> None:
     assert made["reload"] == ("rc-service", "app", "reload")
     early = written(tmp_path, 'exec_start = ["/bin/true"]\nwanted_by = ["sysinit.target"]\n')
     assert openrc.commands(early)["disable"] == ("rc-update", "del", "app", "boot")
+    firewall = 'exec_start = ["/bin/true"]\nwanted_by = ["multi-user.target"]\nbefore = ["network-pre.target"]\n'
+    assert openrc.commands(written(tmp_path, firewall))["enable"] == ("rc-update", "add", "app", "boot")
+    assert "enable" not in openrc.commands(written(tmp_path, SIMPLE))  # nothing wants it
 
 
 SIMPLE = 'exec_start = ["/bin/app"]\n'
@@ -201,7 +204,35 @@ def test_its_own_table(tmp_path: Path) -> None:
         script(written(tmp_path, f'{SIMPLE}[openrc]\nned = "net"\n'))
 
 
-def test_one_that_has_a_name_on_the_bus_needs_the_bus(tmp_path: Path) -> None:
-    text = script(written(tmp_path, 'exec_start = ["/bin/app"]\nbus_name = "org.example.App"\n'))
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ('bus_name = "org.example.App"', ["need dbus"]),
+        ('wants = ["nss-lookup.target"]\nbefore = ["nss-lookup.target"]', ["provide dns"]),
+        ('wants = ["time-sync.target"]\nbefore = ["time-sync.target"]', ["provide ntp-client"]),
+        (
+            'after = ["network-pre.target"]\nwants = ["network.target"]\nbefore = ["network.target"]',
+            ["provide net"],
+        ),
+        ('wants = ["network-pre.target"]\nbefore = ["network-pre.target", "network.target"]', ["before net"]),
+        ('alias = ["syslog.service"]\nrequires = ["syslog.socket"]', ["provide logger"]),
+        (
+            'wants = ["a.service"]\nrequires = ["b.service"]\nbefore = ["a.service", "b.service"]',
+            ["before a b"],
+        ),
+        ('requires_mounts_for = ["/srv"]', ["after localmount netmount"]),
+    ],
+)
+def test_depend(lines: str, expected: list[str], tmp_path: Path) -> None:
+    text = script(written(tmp_path, f"{SIMPLE}{lines}\n"))
     (depend,) = re.findall(r"^depend\(\) \{\n(.*?)^\}", text, re.M | re.S)
-    assert depend.split() == ["need", "dbus"]
+    assert [line.strip() for line in depend.splitlines()] == expected
+
+
+def test_a_target_that_is_no_runlevel(tmp_path: Path) -> None:
+    text = f'{SIMPLE}wanted_by = ["bluetooth.target"]\n'
+    with pytest.raises(SettingsError, match=r"cannot keep WantedBy= \(no runlevel is like bluetooth.target: runlevel"):
+        script(written(tmp_path, text))
+    named = written(tmp_path, f'{text}[openrc]\nrunlevel = "bluetooth"\n')
+    assert openrc.commands(named)["enable"] == ("rc-update", "add", "app", "bluetooth")
+    assert script(named)

@@ -184,7 +184,75 @@ def test_header(tmp_path: Path) -> None:
 
 def test_header_of_an_early_service(tmp_path: Path) -> None:
     found = header(script(example("rules.service", tmp_path)))
-    assert (found["Required-Start"], found["Default-Start"], found["X-Start-Before"]) == ("$local_fs", "S", "firewalld")
+    assert (found["Required-Start"], found["Default-Start"]) == ("$local_fs", "S")
+    assert found["X-Start-Before"] == found["X-Stop-After"] == "$network firewalld"
+
+
+def boot(tmp_path: Path, lines: str) -> tuple[str, ...]:
+    """When its script is run, by its header."""
+    (tmp_path / "app.toml").write_text(f'exec_start = ["/bin/app"]\nwanted_by = ["multi-user.target"]\n{lines}\n')
+    found = header(script(load(str(tmp_path / "app.toml"))))
+    return tuple(
+        found.get(field, "") for field in ("Required-Start", "Should-Start", "X-Start-Before", "Default-Start")
+    )
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        # A name server, a clock and a log daemon do not wait for what they are themselves.
+        (
+            'wants = ["nss-lookup.target"]\nbefore = ["nss-lookup.target"]\nafter = ["network.target"]',
+            ("$remote_fs $syslog $network", "", "", "2 3 4 5"),
+        ),
+        (
+            'wants = ["time-sync.target"]\nbefore = ["time-sync.target"]',
+            ("$remote_fs $syslog", "", "", "2 3 4 5"),
+        ),
+        ('alias = ["syslog.service"]\nrequires = ["syslog.socket"]', ("$remote_fs", "", "", "2 3 4 5")),
+        (
+            'wants = ["network.target"]\nbefore = ["network.target"]',  # it brings the network up
+            ("$remote_fs $syslog", "", "", "2 3 4 5"),
+        ),
+        # The network is there when the numbered runlevels begin.
+        ('wants = ["network-pre.target"]\nbefore = ["network-pre.target"]', ("$local_fs", "", "$network", "S")),
+        ('after = ["a.service"]\nbefore = ["network.target"]', ("$local_fs", "a", "$network", "S")),
+        # What is started after it is not waited for, also where it is pulled in.
+        (
+            'wants = ["a.service"]\nrequires = ["b.service"]\nbefore = ["a.service", "b.service"]',
+            ("$remote_fs $syslog", "", "a b", "2 3 4 5"),
+        ),
+        ('requires_mounts_for = ["/srv"]\ndefault_dependencies = false', ("$local_fs $remote_fs", "", "", "2 3 4 5")),
+    ],
+)
+def test_when_it_is_started(lines: str, expected: tuple[str, ...], tmp_path: Path) -> None:
+    assert boot(tmp_path, lines) == expected
+
+
+@pytest.mark.parametrize(
+    ("lines", "told", "reason"),
+    [
+        (
+            'before = ["network-pre.target"]\nrequires = ["dbus.service"]',
+            'default_start = "2 3"\nstart_before = "other"',
+            "cannot keep Before= (what it needs is there after the network only)",
+        ),
+        (
+            'wanted_by = ["bluetooth.target"]',
+            'default_start = "2 3"',
+            "cannot keep WantedBy= (no runlevel is like bluetooth.target: default_start in [sysv] names some)",
+        ),
+    ],
+)
+def test_what_no_header_can_say(lines: str, told: str, reason: str, tmp_path: Path) -> None:
+    """Unless the settings say themselves what it shall be."""
+    wanted = "" if "wanted_by" in lines else 'wanted_by = ["multi-user.target"]\n'
+    text = f'exec_start = ["/bin/app"]\n{wanted}{lines}\n'
+    (tmp_path / "app.toml").write_text(text)
+    with pytest.raises(SettingsError, match=re.escape(reason)):
+        script(load(str(tmp_path / "app.toml")))
+    (tmp_path / "app.toml").write_text(f"{text}[sysv]\n{told}\n")
+    assert header(script(load(str(tmp_path / "app.toml"))))["Default-Start"] == "2 3"
 
 
 def test_header_of_one_that_has_a_name_on_the_bus(tmp_path: Path) -> None:
