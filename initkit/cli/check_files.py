@@ -12,6 +12,7 @@ from initkit.cli.finding import ERROR, NOTE, WARNING, Finding, about, of_error
 from initkit.cli.runner_path import runner_path
 from initkit.errors import InitkitError
 from initkit.inits import NONE, File, Options
+from initkit.install import tree
 from initkit.settings.service import Service
 
 TYPE_CHECKING = False
@@ -38,17 +39,12 @@ def findings(service: Service, name: str, init: Init) -> Iterator[Finding]:
             yield of_error(other, ERROR, service.path)
             return
     with TemporaryDirectory(prefix="initkit-") as folder:
-        for file in files:
-            yield from _judged(service, name, file, folder)
+        for file, path in zip(files, tree.write(files, folder), strict=True):  # a unit may need its socket's
+            yield from _judged(service, name, file, path)
 
 
-def _judged(service: Service, name: str, file: File, folder: str) -> Iterator[Finding]:
-    base = os.path.basename(file.path)
-    path = os.path.join(folder, base)
-    with open(path, "w", encoding="utf-8", errors="surrogateescape") as out:
-        out.write(file.text)
-    os.chmod(path, file.mode)
-    if base.endswith(".service"):
+def _judged(service: Service, name: str, file: File, path: str) -> Iterator[Finding]:
+    if path.endswith(".service"):
         yield from _systemd(service, file, path)
     elif file.text.startswith("#!"):
         yield from _shell(service, name, path)

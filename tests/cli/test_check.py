@@ -140,6 +140,7 @@ def test_findings(check: Check, text: str, finding: str) -> None:
         GOOD + '[socket]\nlisten_stream = 80\nwanted_by = "sockets.target"',
         GOOD + '[timer]\non_boot_sec = 5\nwanted_by = "timers.target"',
         GOOD + 'wants = "app.socket"\n[socket]\nlisten_stream = 80',
+        GOOD + 'requires = "app.socket"\n[socket]\nlisten_stream = 80',  # which systemd has to find
         'exec_start = ["true"]\nenvironment_file = "-/no/such"\nworking_directory = "-/no/such"',
         'exec_start = ["/bin/true"]\nuser = "0"\nworking_directory = "~"',
     ],
