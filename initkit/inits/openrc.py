@@ -195,7 +195,7 @@ def _respawns(service: Service) -> bool:
 def commands(service: Service) -> dict[str, tuple[str, ...]]:
     """rc-update(8) and rc-service(8). What is in no runlevel is not enabled either."""
     verbs = ("start", "stop", "restart", "reload", "status")
-    made = {verb: ("rc-service", service.name, verb) for verb in verbs}
+    made: dict[str, tuple[str, ...]] = {verb: ("rc-service", service.name, verb) for verb in verbs}
     level = depend.runlevel(service)
     if level:
         made |= {

@@ -378,8 +378,9 @@ def _called(service: Service, listed: list[Any]) -> Iterator[tuple[str, list[Any
 
 
 def _programs(service: Service, through_runner: bool) -> list[str]:
-    """What has to be installed for a start: LSB's exit status 5."""
-    return [] if through_runner else list(dict.fromkeys(each.words[0] for each in service.exec_start))
+    """What has to be installed for a start: LSB's exit status 5. One of several commands may be missing after "-"."""
+    needed = [each for each in service.exec_start if service.type != "oneshot" or not each.ignore_failure]
+    return [] if through_runner else list(dict.fromkeys(each.words[0] for each in needed))
 
 
 def preserved(service: Service) -> str:

@@ -521,6 +521,17 @@ def test_a_program_that_is_not_there(dash: Lab) -> None:
     assert "none is not installed" in dash.run("start", check=5).stdout
 
 
+def test_a_command_may_be_missing_after_a_dash(lab: Lab) -> None:
+    note = lab.executable("note", f'echo "$1" >>{lab.folder}/notes')
+    missing = '["-/no/such/program"], ["-no-such-program"]'
+    lab.generate(
+        f'type = "oneshot"\nexec_start_pre = [{missing}]\nexec_start = [{missing}, {array([note, "1"])}]\n'
+        f"exec_stop_post = [{missing}]"
+    )
+    lab.run("start", check=0)
+    assert (lab.folder / "notes").read_text() == "1\n"
+
+
 def test_a_program_that_died_later(lab: Lab) -> None:
     simple(lab, program="import subprocess; subprocess.Popen(['sh', '-c', 'sleep 1000; :', sys.argv[0]])")
     lab.run("start", check=0)
