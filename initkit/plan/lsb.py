@@ -41,7 +41,7 @@ def header(service: Service, own: Mapping[str, str]) -> list[tuple[str, str]]:
     required = " ".join(dict.fromkeys(_required(service, early="S" in levels)))
     should = " ".join(each for each in dict.fromkeys(_should(service)) if each not in required.split())
     before = " ".join(dict.fromkeys(_followers(service, early="S" in levels)))
-    short = service.description or service.name
+    short = service.title
     found = [
         ("Provides", "Provides", " ".join([service.name, *_aliases(service)])),
         ("Required-Start", "RequiredStart", required),

@@ -428,6 +428,12 @@ class Service(Resources):
         return "simple" if self.exec_start or self.callable else "oneshot"
 
     @property
+    def title(self) -> str:
+        """Description=, else the name, for files that another machine may get."""
+        told = self.assignments("Description")
+        return self.expand_portably(told[-1].value) if told and told[-1].value else self.name
+
+    @property
     def runs_once(self) -> bool:
         """Whether it is inactive again when its commands have ended, so that it can be started anew."""
         return self.type == "oneshot" and not self.remain_after_exit

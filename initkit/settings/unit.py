@@ -66,6 +66,12 @@ class Unit:
             return text
         return specifiers.expand(text, self._lookup)
 
+    def expand_portably(self, text: str) -> str:
+        """The same for a file that another machine may get: what depends on the machine stays a specifier."""
+        return specifiers.expand(
+            text, lambda letter: f"%{letter}" if letter in specifiers.HOST else self._lookup(letter)
+        )
+
     def _lookup(self, letter: str) -> str:
         lookup = self.__dict__.get("_names")
         if lookup is None:

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from initkit.errors import SettingsError
-from initkit.inits import RUNNER, SCRIPT, Options, sysv
+from initkit.inits import RUNNER, SCRIPT, Options, kinds, openrc, sysv
 from initkit.settings.load import load
 from initkit.settings.service import Service
 
@@ -259,6 +259,15 @@ def test_header_of_one_that_has_a_name_on_the_bus(tmp_path: Path) -> None:
     (tmp_path / "app.toml").write_text('exec_start = ["/bin/app"]\nbus_name = "org.example.App"\n')
     found = header(script(load(str(tmp_path / "app.toml"))))
     assert found["Required-Start"] == found["Required-Stop"] == "$remote_fs $syslog dbus"
+
+
+def test_nothing_of_this_machine_is_in_a_file_for_another(tmp_path: Path) -> None:
+    text = "[Unit]\nDescription=%p of %i on %H, 100%%\n[Service]\nExecStart=/bin/app\nUser=app\n"
+    (tmp_path / "app@.service").write_text(text)
+    service = load(str(tmp_path / "app@one.service"))
+    files = [*sysv.files(service, Options()), *openrc.files(service, Options()), *kinds.files(service, Options(), ())]
+    assert [file.text.replace("%%", "%").count("app of one on %H, 100%") for file in files] == [3, 1, 0, 1]
+    assert not [file.path for file in files if f"on {os.uname().nodename}" in file.text]
 
 
 def test_header_by_the_table(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def _is_dynamic(service: Service) -> bool:
 
 def _gecos(service: Service) -> str:
     """What the settings say, else the description as far as passwd(5) can hold it."""
-    told = service.user_gecos or "".join(char if char.isprintable() else " " for char in service.description)
+    told = service.user_gecos or "".join(char if char.isprintable() else " " for char in service.title)
     return " ".join(told.replace(":", " ").split()) or service.name
 
 
