@@ -91,6 +91,48 @@ def test_openrc_is_told_of_scripts_that_come_and_go(machine: Machine) -> None:
     assert not run("--purge", "weather")
 
 
+TEMPLATE = """\
+[Service]
+ExecStart=/bin/sleep 10%i
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+@pytest.mark.parametrize("machine", PLACES[:1], indirect=True)
+def test_the_instances_of_a_template(machine: Machine) -> None:
+    """All that run are restarted by an upgrade and ended by a removal; of its own only the default is started."""
+
+    def active(name: str) -> dict[str, str]:
+        words = machine.run("systemctl", "list-units", "--plain", "--no-legend", f"{name}@*").stdout.split()
+        units = [word for word in words if "@" in word and "." in word]
+        return {unit: machine.run("systemctl", "show", "-P", "MainPID", unit).stdout.strip() for unit in {*units}}
+
+    def run(name: str, script: str, *words: str) -> str:
+        """What it says besides the links that systemctl makes and takes away."""
+        done = machine.run("sh", f"/build/{name}/{script}", *words)
+        lines = (done.stdout + done.stderr).splitlines()
+        return "\n".join(line for line in lines if not line.startswith(("Created symlink", "Removed ")))
+
+    for name, install, first in (("plain", "", set()), ("named", "DefaultInstance=1\n", {"named@1.service"})):
+        machine.write(f"/build/{name}@.service", TEMPLATE + install)
+        argv = ("gen", "--for", "systemd", "--root", "/", "--scripts", f"/build/{name}", f"/build/{name}@.service")
+        machine.run("initkit", *argv)
+        assert run(name, "after-install", "configure", "") == ""
+        assert active(name).keys() == first
+        machine.run("systemctl", "enable", "--now", "--quiet", f"{name}@2.service")
+        before = active(name)
+        assert before.keys() == first | {f"{name}@2.service"}
+        assert run(name, "after-install", "configure", "1") == ""
+        after = active(name)
+        assert after.keys() == before.keys() and not {*after.values()} & {*before.values()}
+        assert run(name, "before-remove", "remove") == ""
+        assert not active(name)
+        machine.run("rm", f"/usr/lib/systemd/system/{name}@.service")
+        assert run(name, "after-remove", "purge") == ""
+        assert machine.run("find", "/etc/systemd", "-name", f"{name}@*").stdout == ""
+
+
 def first_install(machine: Machine) -> None:
     """The accounts are as told, and the directory of the output is root's."""
     fields = machine.run("getent", "passwd", "weather").stdout.strip().split(":")
