@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 
 from initkit.cli.arguments import Parser
 from initkit.cli.gen import add_options, add_standalone, add_systemd_version, options
@@ -33,6 +34,8 @@ def main(argv: list[str]) -> int:
         folder = os.path.abspath(parsed.scripts)
         tree.write((File(f"/{name}", text, 0o755) for name, text in hooks.items()), folder)
         hooks = {name: f"{folder}/{name}" for name in hooks}
+    for note in found.notes if parsed.format != "json" else ():
+        print(f"initkit: {note}", file=sys.stderr)
     if parsed.format == "paths":
         print("\n".join(paths))
     else:

@@ -8,8 +8,10 @@ from initkit import inits
 from initkit.errors import SettingsError
 from initkit.inits import SETTINGS_FOLDER, File, Options, kinds, settings_base
 from initkit.inits.kinds import logrotate, sysusers, tmpfiles
+from initkit.settings import specifiers
 from initkit.settings.load import decoded
 from initkit.settings.record import Record
+from initkit.settings.service import Service
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,8 +19,16 @@ if TYPE_CHECKING:
 
     from initkit.inits.kinds.sysusers import Group, User
     from initkit.inits.kinds.tmpfiles import Folder
-    from initkit.settings.service import Service
 
+
+#: The specifiers that instances of a template have other values of: systemd.unit(5).
+_INSTANCE = frozenset("iInNf")
+#: What accounts, directories and files of a package are made of.
+_MADE_OF = frozenset((
+    "Description", "User", "Group", "SupplementaryGroups", "RuntimeDirectory", "StateDirectory", "CacheDirectory",
+    "LogsDirectory", "ConfigurationDirectory", "PIDFile", "StandardOutput", "StandardError", "Environment",
+    "EnvironmentFile",
+))  # fmt: skip
 
 #: Of `Folder`: what purging the package removes. Debian policy 6.8 and 10.8.
 _PURGED = ("state", "cache", "logs")
@@ -58,7 +68,8 @@ def needs(service: Service, names: Iterable[str], options: Options) -> Needs:
     modules = {name: inits.load(name) for name in asked}
     served = {name: why for name, init in modules.items() for by, why in init.SERVED_BY.items() if by in asked}
     made = [file for name, init in modules.items() if name not in served for file in init.files(service, options)]
-    made += kinds.files(service, options, asked)
+    general, notes = _without_instances(service)
+    made += kinds.files(general, options, asked)
     runner = any(file.runner for file in made)
     if runner and options.packaged:
         made += _settings(service)
@@ -67,13 +78,24 @@ def needs(service: Service, names: Iterable[str], options: Options) -> Needs:
         service,
         asked,
         tuple(made),
-        sysusers.users(service, asked) if system else (),
-        sysusers.groups(service, asked) if system else (),
-        tmpfiles.made_at_start(service),
-        tmpfiles.made_before(service) if system else (),
+        sysusers.users(general, asked) if system else (),
+        sysusers.groups(general, asked) if system else (),
+        tmpfiles.made_at_start(general),
+        tmpfiles.made_before(general) if system else (),
         runner,
-        (*served.values(), *logrotate.left_out(service)),
+        (*served.values(), *notes, *logrotate.left_out(general)),
     )
+
+
+def _without_instances(service: Service) -> tuple[Service, list[str]]:
+    """A template without what is another for each of its instances, which no package knows; and what that is."""
+    if not service.name.endswith("@"):
+        return service, []
+    own = [each for each in service.written if each.key in _MADE_OF and specifiers.used(each.value) & _INSTANCE]
+    kept = tuple(each for each in service.written if each not in own)
+    told = [f"{each.key}={each.value}" for each in own if each.key not in ("Description", "Environment")]
+    note = "another for each instance: nothing in the package makes, rotates or removes it"
+    return Service(service.name, service.path, kept, user=service.user), [f"{each}: {note}" for each in told]
 
 
 def _settings(service: Service) -> Iterator[File]:

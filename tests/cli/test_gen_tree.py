@@ -254,6 +254,8 @@ def test_what_should_be_known(app: Path, initkit: Run) -> None:
     assert told["notes"] == [
         "/var/log/app.log: not rotated, because truncate: goes on writing where it was; append: would not"
     ]
+    ran = initkit("gen", "--for=systemd", "--root=dest", "app")
+    assert (ran.stdout, ran.stderr) == ("dest/usr/lib/systemd/system/app.service\n", f"initkit: {told['notes'][0]}\n")
 
 
 @pytest.mark.parametrize("inits", ["systemd", "sysv", "openrc", "systemd,sysv,openrc"])
@@ -283,6 +285,24 @@ def test_sockets_and_timers_come_along(tmp_path: Path, initkit: Run) -> None:
     }
     script = json.loads(ran.stdout)["scripts"]["after-install"]
     assert "preset app.socket app.timer app.service" in script
+
+
+def test_what_each_instance_has_of_its_own(tmp_path: Path, initkit: Run) -> None:
+    """A package of a template neither makes it nor rotates it, and above all does not remove it."""
+    (tmp_path / "app@.service").write_text(
+        "[Unit]\nDescription=App for %i\n[Service]\nExecStart=/bin/true %i\nUser=app\nStateDirectory=%i\n"
+        "CacheDirectory=nginx%i\nCacheDirectory=app\nLogsDirectory=app/%I\nStandardOutput=append:/var/log/app/%i.log\n"
+        "EnvironmentFile=-/etc/default/app\nEnvironment=A=1 B=%n\n"
+    )
+    ran = initkit("gen", "--for=systemd", "--root=dest", "--json", "app@.service")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    told = json.loads(ran.stdout)
+    assert [file["kind"] for file in told["files"]] == ["unit", "sysusers", "default"]
+    assert told["purged"] == [each["path"] for each in told["directories"]] == ["/var/cache/app"]
+    assert told["users"][0]["gecos"] == "app@"
+    own = [note.partition(": another for each instance")[0] for note in told["notes"]]
+    assert own[:3] == ["StateDirectory=%i", "CacheDirectory=nginx%i", "LogsDirectory=app/%I"]
+    assert own[3:] == ["StandardOutput=append:/var/log/app/%i.log"]
 
 
 # --- called otherwise than the file ---------------------------------------------------------------------------------
