@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 #: The specifiers that instances of a template have other values of: systemd.unit(5).
 _INSTANCE = frozenset("iInNf")
 #: What accounts, directories and files of a package are made of.
-_MADE_OF = frozenset((
-    "Description", "User", "Group", "SupplementaryGroups", "RuntimeDirectory", "StateDirectory", "CacheDirectory",
-    "LogsDirectory", "ConfigurationDirectory", "PIDFile", "StandardOutput", "StandardError", "Environment",
-    "EnvironmentFile",
+_PATHS = frozenset((
+    "User", "Group", "SupplementaryGroups", "RuntimeDirectory", "StateDirectory", "CacheDirectory", "LogsDirectory",
+    "ConfigurationDirectory", "PIDFile", "StandardOutput", "StandardError", "EnvironmentFile",
 ))  # fmt: skip
+_MADE_OF = _PATHS | {"Description", "Environment"}
 
 #: Of `Folder`: what purging the package removes. Debian policy 6.8 and 10.8.
 _PURGED = ("state", "cache", "logs")
@@ -68,7 +68,7 @@ def needs(service: Service, names: Iterable[str], options: Options) -> Needs:
     modules = {name: inits.load(name) for name in asked}
     served = {name: why for name, init in modules.items() for by, why in init.SERVED_BY.items() if by in asked}
     made = [file for name, init in modules.items() if name not in served for file in init.files(service, options)]
-    general, notes = _without_instances(service)
+    general, notes = _general(service)
     made += kinds.files(general, options, asked)
     runner = any(file.runner for file in made)
     if runner and options.packaged:
@@ -87,14 +87,16 @@ def needs(service: Service, names: Iterable[str], options: Options) -> Needs:
     )
 
 
-def _without_instances(service: Service) -> tuple[Service, list[str]]:
-    """A template without what is another for each of its instances, which no package knows; and what that is."""
-    if not service.name.endswith("@"):
+def _general(service: Service) -> tuple[Service, list[str]]:
+    """The service without what is another for each instance of a template, and on each machine; and what that is."""
+    templates = _INSTANCE if service.name.endswith("@") else frozenset()
+    own = [each for each in service.written if each.key in _MADE_OF and specifiers.used(each.value) & templates]
+    own += [each for each in service.written if each.key in _PATHS and specifiers.used(each.value) & specifiers.HOST]
+    if not own:
         return service, []
-    own = [each for each in service.written if each.key in _MADE_OF and specifiers.used(each.value) & _INSTANCE]
     kept = tuple(each for each in service.written if each not in own)
-    told = [f"{each.key}={each.value}" for each in own if each.key not in ("Description", "Environment")]
-    note = "another for each instance: nothing in the package makes, rotates or removes it"
+    told = dict.fromkeys(f"{each.key}={each.value}" for each in own if each.key in _PATHS)
+    note = "another for each instance or machine: nothing in the package makes, rotates or removes it"
     return Service(service.name, service.path, kept, user=service.user), [f"{each}: {note}" for each in told]
 
 

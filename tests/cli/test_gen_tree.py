@@ -305,6 +305,15 @@ def test_what_each_instance_has_of_its_own(tmp_path: Path, initkit: Run) -> None
     assert own[3:] == ["StandardOutput=append:/var/log/app/%i.log"]
 
 
+def test_what_each_machine_has_of_its_own(app: Path, initkit: Run) -> None:
+    app.write_text('exec_start = ["/bin/true"]\nstate_directory = ["app", "app-%H"]\nlogs_directory = ["%m"]\n')
+    ran = initkit("gen", "--for=systemd,sysv", "--root=dest", "--json", "app")
+    assert json.loads(ran.stdout)["purged"] == ["/var/lib/app"]
+    assert [note.partition(": another for")[0] for note in json.loads(ran.stdout)["notes"]] == [
+        "StateDirectory=app-%H", "LogsDirectory=%m"
+    ]  # fmt: skip
+
+
 # --- called otherwise than the file ---------------------------------------------------------------------------------
 
 
