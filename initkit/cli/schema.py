@@ -74,13 +74,10 @@ def _table(description: str, properties: dict[str, Schema]) -> Schema:
 
 
 def _table_of_init(name: str) -> Schema:
-    """What an init knows is told by its module when it writes the files; here its keys may be any."""
     item: Schema = {"type": ["boolean", "number", "string"]}
-    return {
-        "type": "object",
-        "description": f"settings for {name} only",
-        "additionalProperties": {"anyOf": [item, {"type": "array", "items": item}]},
-    }
+    value = {"anyOf": [item, {"type": "array", "items": item}]}
+    known = {directives.snake(key): {"description": said, **value} for key, said in inits.load(name).TABLE.items()}
+    return _table(f"settings for {name} only", known)
 
 
 def _property(row: Directive) -> Schema:

@@ -4,6 +4,7 @@ Every module has:
   `support(service)`   directive -> `Support`, for the directives that the service sets
   `files(service, …)`  yields `File`s; nothing is written here
   `commands(service)`  what enables, starts, stops and asks: verb -> argv
+  `TABLE`              what the settings' table for it may hold: key in CamelCase -> what it is
   `TEMPLATES`          whether it has templates and instances itself: name@instance, systemd.unit(5)
   `RUNS`               a test in sh that holds where the init runs
   `SERVED_BY`          inits whose files serve this one as well, where both go into one package: name -> what to know
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     class Init(Protocol):
         """What a module in this package offers."""
 
+        TABLE: Mapping[str, str]
         RUNS: str
         TEMPLATES: bool
         SERVED_BY: Mapping[str, str]
@@ -68,6 +70,14 @@ class File(Record):
         return self.path.startswith("/etc/")
 
 
+#: What tables of several inits may hold.
+ALLOW_LOSS = {"AllowLoss": "directives whose loss is accepted, as by `--allow-loss`"}
+CALLED = {
+    "Settings": "what the script gives to `initkit run`: a name in the load path, or a path",
+    "Runner": "the program initkit as the script calls it: a name or a path",
+}
+
+
 class Options(Record):
     """What the command line may ask of a generator.
 
@@ -105,8 +115,8 @@ def accepted(service: Service, init: str, options: Options) -> frozenset[str]:
     return frozenset(found)
 
 
-def check_table(service: Service, init: str, known: tuple[str, ...]) -> None:
-    """Whether the table of an init has only what is `known` there, in CamelCase.
+def check_table(service: Service, init: str, known: Mapping[str, str]) -> None:
+    """Whether the table of an init has only what is `known` there, as `TABLE` has it.
 
     Raises:
         SettingsError: for the first that is not.

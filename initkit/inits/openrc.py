@@ -8,6 +8,8 @@ import os
 from initkit import plan
 from initkit.errors import SettingsError
 from initkit.inits import (
+    ALLOW_LOSS,
+    CALLED,
     NATIVE,
     NONE,
     RUNNER,
@@ -39,7 +41,7 @@ RUNS = "[ -e /run/openrc/softlevel ]"
 SERVED_BY = {"sysv": "OpenRC runs the LSB script; one that reads no LSB headers, unlike Debian's, needs its own"}
 
 #: What `[openrc]` may hold: the words of depend(), the runlevel, and where the runner finds things.
-_OWN_TABLE = (*depend.WORDS, "Runlevel", "Settings", "Runner", "AllowLoss")
+TABLE = {**depend.TABLE, **CALLED, **ALLOW_LOSS}
 
 _LOG = ("journal", "inherit", "syslog")
 _DIRECTORIES = ("Runtime", "State", "Cache", "Logs", "Configuration")
@@ -213,7 +215,7 @@ def files(service: Service, options: Options) -> Iterator[File]:
     from initkit.inits.render import render
 
     service.demand_instance()
-    check_table(service, "openrc", _OWN_TABLE)
+    check_table(service, "openrc", TABLE)
     found, allowed = support(service), accepted(service, "openrc", options)
     through_runner = any(each.how == RUNNER for key, each in found.items() if key not in allowed)
     if options.runner is not None:

@@ -6,7 +6,7 @@ import os
 
 from initkit import plan
 from initkit.errors import SettingsError
-from initkit.inits import NATIVE, NONE, RUNNER, File, Options, Support, accepted, check_table, settings_path
+from initkit.inits import ALLOW_LOSS, NATIVE, NONE, RUNNER, File, Options, Support, accepted, check_table, settings_path
 from initkit.settings import directives, since, syntax
 from initkit.settings.command import escape
 from initkit.settings.find import path_of
@@ -34,7 +34,7 @@ SERVED_BY: dict[str, str] = {}
 _THROUGH_RUNNER = ("Callable", "NotificationFd")
 
 #: What `[systemd]` may hold.
-_OWN_TABLE = ("AllowLoss",)
+TABLE = ALLOW_LOSS
 
 #: initkit's own settings about a logger, which no unit has.
 _LOGGER = ("LogCommand", "LogFile", "LogMaxSize", "LogMaxFiles")
@@ -88,7 +88,7 @@ def files(service: Service, options: Options) -> Iterator[File]:
     """
     from initkit.inits.render import render
 
-    check_table(service, "systemd", _OWN_TABLE)
+    check_table(service, "systemd", TABLE)
     dropped = _losses(service, options)
     folder = USER_UNIT_DIRECTORY if service.user else UNIT_DIRECTORY
     if options.packaged:

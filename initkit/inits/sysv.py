@@ -7,7 +7,20 @@ import os
 
 from initkit import plan
 from initkit.errors import SettingsError
-from initkit.inits import NATIVE, NONE, RUNNER, SCRIPT, File, Options, Support, accepted, check_table, settings_path
+from initkit.inits import (
+    ALLOW_LOSS,
+    CALLED,
+    NATIVE,
+    NONE,
+    RUNNER,
+    SCRIPT,
+    File,
+    Options,
+    Support,
+    accepted,
+    check_table,
+    settings_path,
+)
 from initkit.inits.kinds import cron, tmpfiles
 from initkit.plan import lsb, shell, sockets
 from initkit.plan.process import pattern
@@ -97,7 +110,12 @@ _DEFAULTS = {
 }  # fmt: skip
 
 #: What `[sysv]` may hold, as in the LSB header, and where the script finds things.
-_OWN_TABLE = (*lsb.OVERRIDES, "Settings", "Runner", "DefaultFile", "AllowLoss")
+TABLE = {
+    **lsb.TABLE,
+    **CALLED,
+    "DefaultFile": "what the script reads first, in sh, in place of /etc/default/NAME",
+    **ALLOW_LOSS,
+}
 
 #: The last to be asked: any machine may have init scripts.
 TEMPLATES = False
@@ -280,7 +298,7 @@ def _own(service: Service) -> dict[str, str]:
 
 
 def _check_table(service: Service) -> None:
-    check_table(service, "sysv", _OWN_TABLE)
+    check_table(service, "sysv", TABLE)
     for entry in service.tables("sysv"):
         if entry.key in ("DefaultStart", "DefaultStop"):
             strange = next((each for each in entry.value.split() if each not in lsb.RUNLEVELS), "")

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 #: The words of depend(), as they are in `[openrc]`.
 WORDS = ("Need", "Use", "Want", "After", "Before", "Provide", "Keyword")
+TABLE = {
+    **dict.fromkeys(WORDS, "what depend() says, openrc-run(8), in place of what the other settings say"),
+    "Runlevel": "the runlevel that the service is added to",
+}
 
 #: Units that OpenRC has a virtual service or a customary name for, and how it is asked for. Nothing is needed that a
 #: machine may do without; "-": there is nothing to ask for.

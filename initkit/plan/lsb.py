@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 LISTS = ("Provides", "RequiredStart", "RequiredStop", "ShouldStart", "ShouldStop", "DefaultStart", "DefaultStop",
          "StartBefore", "StopAfter")  # fmt: skip
 OVERRIDES = (*LISTS, "ShortDescription", "Description")
+TABLE = dict.fromkeys(OVERRIDES, "what the script's LSB header has in place of what the other settings say")
 
 #: What Default-Start and Default-Stop may name.
 RUNLEVELS = ("0", "1", "2", "3", "4", "5", "6", "S")

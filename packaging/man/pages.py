@@ -58,6 +58,7 @@ def pages() -> dict[tuple[str, int], str]:
         directives=settings.every(),
         own=settings.own(),
         inits=settings.inits(),
+        tables=settings.tables(),
     )
     made["initkit-varlink", 7] = _filled(
         "initkit-varlink", 7, "the control socket of a service",

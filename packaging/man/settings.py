@@ -6,12 +6,13 @@ import contextlib
 import functools
 import io
 import json
+from collections.abc import Mapping
 
 import rst
 
 from initkit import cli
 from initkit.cli import explain
-from initkit.inits import names
+from initkit.inits import load, names
 from initkit.settings import directives
 from initkit.settings.directives import Directive
 from initkit.settings.service import OWN
@@ -50,6 +51,19 @@ def own() -> str:
     """The settings of initkit itself."""
     found = support()
     return "\n".join(_item(row, found) for row in directives.own())
+
+
+def tables() -> str:
+    """The settings for one init only."""
+    return "\n".join(_table(name, load(name).TABLE) for name in names())
+
+
+def _table(init: str, known: Mapping[str, str]) -> str:
+    """Keys of which the same is to be said stand together."""
+    said: dict[str, list[str]] = {}
+    for key, what in known.items():
+        said.setdefault(what, []).append(f"**{directives.snake(key)}**")
+    return "\n".join(rst.item(f"{', '.join(keys)} in *[{init}]*", rst.sentence(what)) for what, keys in said.items())
 
 
 @functools.cache

@@ -15,6 +15,7 @@ import pytest
 from initkit import inits
 from initkit.cli import VERBS, explain, parsers_of
 from initkit.run.interface import DESCRIPTION
+from initkit.settings import directives
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -91,6 +92,14 @@ def test_every_directive_is_there(shown: dict[str, str]) -> None:
         facts = f"{row.name}= in [{row.section}], {row.manual}{since}{gone}: {row.expected.replace('`', '')}"
         assert f" {row.toml} " in text
         assert re.search(re.escape(facts) + r"\.? " + "".join(kept).removeprefix("; "), text), facts
+
+
+def test_the_tables_for_one_init(shown: dict[str, str]) -> None:
+    text = " ".join(shown["initkit.toml.5"].split())
+    for init in inits.names():
+        found = re.findall(rf"((?:\w+, )*\w+) in \[{init}\] [A-Z]", text)
+        keys = [directives.snake(key) for key in inits.load(init).TABLE]
+        assert sorted(", ".join(found).split(", ")) == sorted(keys)
 
 
 def test_what_the_inits_make_of_it(shown: dict[str, str]) -> None:

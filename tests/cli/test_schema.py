@@ -85,6 +85,12 @@ BAD = [
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize("init", inits.names())
+def test_the_table_of_an_init(init: str) -> None:
+    assert accepts(tomllib.loads(f'[{init}]\nallow_loss = ["Restart"]'))
+    assert not accepts(tomllib.loads(f'[{init}]\nallow_los = ["Restart"]'))
+
+
 @pytest.mark.parametrize("text", GOOD)
 def test_what_the_reader_takes_is_valid(tmp_path: Path, text: str) -> None:
     text = text if "exec_start" in text else f'exec_start = ["/bin/a"]\n{text}'
