@@ -245,6 +245,7 @@ def _common(service: Service) -> dict[str, Any]:
         "depend": list(depend.lines(service)),
         "runlevel": depend.runlevel(service),
         "reload": _reload_signal(service),
+        "reloads": not service.runs_once and (bool(service.exec_reload) or service.type == "notify-reload"),
     }
 
 

@@ -179,6 +179,12 @@ def test_what_it_cannot_keep(tmp_path: Path) -> None:
     assert "command=/bin/app" in script(accepted)
 
 
+def test_what_has_run_is_not_reloaded(tmp_path: Path) -> None:
+    reload = 'type = "oneshot"\nexec_reload = ["/bin/app", "reload"]\n'
+    assert "reload" not in script(written(tmp_path, f"{SIMPLE}{reload}"))
+    assert "\nreload() {" in script(written(tmp_path, f"{SIMPLE}{reload}remain_after_exit = true\n"))
+
+
 def test_a_reload_that_nobody_can_do(tmp_path: Path) -> None:
     """The runner has become the program, and OpenRC sends signals only."""
     service = written(tmp_path, f'{SIMPLE}root_directory = "/srv"\nexec_reload = ["/bin/app", "reload"]\n')
