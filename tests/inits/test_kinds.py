@@ -100,6 +100,13 @@ def test_a_service_may_need_none(tmp_path: Path) -> None:
         ('user = "app"', [("app", "")], []),
         ('user = "app"\ngroup = "app"', [("app", "")], []),
         ('user = "app"\ngroup = "crew"\nsupplementary_groups = ["deck", "audio"]', [("app", "crew")], ["crew", "deck"]),
+        # Of a socket, also where the service runs as root, and of who may look.
+        (
+            '[socket]\nlisten_stream = 80\nsocket_group = "crew"\n[initkit]\ncontrol_group = "deck"',
+            [],
+            ["crew", "deck"],
+        ),
+        ('user = "app"\n[socket]\nlisten_stream = 80\nsocket_group = "app"', [("app", "")], []),
     ],
 )
 def test_who_is_made(lines: str, users: list[tuple[str, str]], groups: list[str], tmp_path: Path) -> None:

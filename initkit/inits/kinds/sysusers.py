@@ -1,4 +1,4 @@
-"""The accounts of a service: sysusers.d(5), from User=, Group= and SupplementaryGroups=."""
+"""The accounts of a service: sysusers.d(5), from User= and what names a group."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from initkit.inits import Options
     from initkit.settings.service import Service
+    from initkit.settings.unit import Unit
 
 NO_SHELL = "/usr/sbin/nologin"
 
@@ -56,15 +57,20 @@ def users(service: Service, inits: tuple[str, ...]) -> tuple[User, ...]:
 
 
 def groups(service: Service, inits: tuple[str, ...]) -> tuple[Group, ...]:
-    """Group= and SupplementaryGroups= but those that come with the user."""
+    """Group=, SupplementaryGroups=, SocketGroup= and [initkit] control_group, but those that come with the user."""
     made = {user.name for user in users(service, inits)}
     if inits == ("systemd",) and _is_dynamic(service):
         made |= {service.group}
-    wanted = dict.fromkeys(service.supplementary_groups, "SupplementaryGroups") | {service.group: "Group"}
-    found = [name for name in wanted if name and not name.isdigit() and name not in _GROUPS | made]
-    for name in found:
-        _check(service, wanted[name], name)
-    return tuple(map(Group, sorted(found)))
+    wanted: list[tuple[str, Unit, str]] = [
+        *((name, service, "SupplementaryGroups") for name in service.supplementary_groups),
+        (service.group, service, "Group"),
+        *((socket.group, socket, "SocketGroup") for socket in service.sockets),
+        (service.control_group, service, "ControlGroup"),
+    ]
+    found = [each for each in wanted if each[0] and not each[0].isdigit() and each[0] not in _GROUPS | made]
+    for name, unit, key in found:
+        _check(unit, key, name)
+    return tuple(map(Group, sorted({name for name, _, _ in found})))
 
 
 def primary_group(service: Service) -> str:
@@ -72,12 +78,12 @@ def primary_group(service: Service) -> str:
     return service.group or ("" if service.account in _USERS - {"www-data"} else service.account)
 
 
-def _check(service: Service, key: str, name: str) -> None:
+def _check(unit: Unit, key: str, name: str) -> None:
     """https://systemd.io/USER_NAMES: what every tool that makes accounts takes."""
     plain = name.replace("_", "a").replace("-", "a")
     if not (plain.isascii() and plain.isalnum() and name[0].isidentifier() and len(name) <= 31):
         expected = f"{name!r} cannot be made by a package: expected letters, digits, _ and -, no more than 31"
-        raise service.assignments(key)[-1].error(expected)
+        raise unit.assignments(key)[-1].error(expected)
 
 
 def _is_dynamic(service: Service) -> bool:
