@@ -45,7 +45,8 @@ AS_IS = "what it is without being said"
 
 _TABLE: dict[str, Support | Callable[[Service], Support]] = {
     **dict.fromkeys(("Description", "Documentation"), Support(SCRIPT, "in the script's header")),
-    **dict.fromkeys(("After", "Requires", "Wants"), Support(SCRIPT, "Required-Start and Should-Start order the boot")),
+    **dict.fromkeys(("After", "Wants"), Support(SCRIPT, "Required-Start and Should-Start order the boot")),
+    "Requires": lambda service: _requires(service),
     "Before": lambda service: _before(service),
     **dict.fromkeys(("RequiresMountsFor", "WantsMountsFor"), Support(SCRIPT, "$remote_fs is all of them")),
     "DefaultDependencies": Support(SCRIPT, "Required-Start says what has to be there"),
@@ -235,6 +236,13 @@ def _reload(service: Service) -> Support:
     if not plan.needs_parent(service) and not all(step.shell() for step in plan.before_exec(service)):
         return Support(NONE, "the runner has become the program, and sh cannot give the command the same attributes")
     return _commands(service, "exec_reload")
+
+
+def _requires(service: Service) -> Support:
+    strange = lsb.unheard_of(service)
+    if strange:
+        return Support(NONE, f"no script stands for {strange}")
+    return Support(SCRIPT, "Required-Start orders the boot")
 
 
 def _before(service: Service) -> Support:

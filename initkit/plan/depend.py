@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from initkit.plan import order
+from initkit.plan.lsb import needs_mounts, script_of
 from initkit.plan.step import quote
 
 TYPE_CHECKING = False
@@ -63,7 +64,8 @@ def _said(service: Service, word: str, unit: str) -> tuple[str, str] | None:
     if word in ("need", "want", "after") and unit in service.before:
         return None  # which says more: what pulls in a unit and is ordered before it is what that is made of
     if unit not in _FACILITIES:
-        return (word, unit.removesuffix(".service")) if unit.endswith(".service") else None
+        name = script_of(service, unit)
+        return (word, name) if name else None
     asked, name = _FACILITIES[unit].split()
     if word in ("before", "provide"):
         return "provide" if unit in _VIRTUAL and unit in service.wants else word, name
@@ -71,8 +73,7 @@ def _said(service: Service, word: str, unit: str) -> tuple[str, str] | None:
 
 
 def _mounts(service: Service) -> tuple[str, ...]:
-    asked = service.has("RequiresMountsFor") or service.has("WantsMountsFor")
-    return ("local-fs.target", "remote-fs.target") if asked else ()
+    return ("local-fs.target", "remote-fs.target") if needs_mounts(service) else ()
 
 
 def _names(service: Service) -> tuple[str, ...]:

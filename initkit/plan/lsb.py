@@ -28,6 +28,8 @@ _FACILITIES = {
     "time-sync.target": "$time", "nss-lookup.target": "$named", "rpcbind.target": "$portmap",
     "rpcbind.service": "$portmap",
 }  # fmt: skip
+_MOUNTS = (".mount", ".automount")
+_SYSTEMDS = "systemd-"  # what its own units are called
 _RUNLEVELS = {
     **dict.fromkeys(("multi-user.target", "graphical.target", "default.target"), "2 3 4 5"),
     **dict.fromkeys(("sysinit.target", "basic.target", "local-fs.target"), "S"),
@@ -110,7 +112,7 @@ def _needed(service: Service) -> Iterator[str]:
     for unit in (*service.after, *service.requires, *service.wants):
         if _FACILITIES.get(unit) and unit not in service.before:
             yield _FACILITIES[unit]
-    if service.has("RequiresMountsFor") or service.has("WantsMountsFor"):
+    if needs_mounts(service):
         yield "$remote_fs"
     yield from _services(service, (*order.implied(service), *service.requires))
 
@@ -122,12 +124,35 @@ def _should(service: Service) -> Iterator[str]:
 def _services(service: Service, units: tuple[str, ...]) -> Iterator[str]:
     """What is ordered before it, of what comes along only: Before= wins."""
     for unit in units:
-        if unit.endswith(".service") and unit not in _FACILITIES and unit not in service.before:
-            yield unit.removesuffix(".service")
+        name = script_of(service, unit)
+        if name and unit not in _FACILITIES and unit not in service.before:
+            yield name
 
 
 def _followers(service: Service, *, early: bool) -> Iterator[str]:
     """What X-Start-Before names."""
     if early and _precedes_network(service):
         yield "$network"
-    yield from (each.removesuffix(".service") for each in service.before if each.endswith(".service"))
+    yield from filter(None, (script_of(service, unit) for unit in service.before))
+
+
+def script_of(service: Service, unit: str) -> str:
+    """The script that stands for another unit, "" where none does: a service's opens its sockets as well."""
+    name, _, kind = unit.rpartition(".")
+    other = (
+        kind in ("service", "socket") and name != service.name and unit not in (each.unit for each in service.sockets)
+    )
+    return name if other and not name.startswith(_SYSTEMDS) else ""
+
+
+def needs_mounts(service: Service) -> bool:
+    """Whether it needs more file systems than every service does."""
+    asks = service.has("RequiresMountsFor") or service.has("WantsMountsFor")
+    return asks or any(unit.endswith(_MOUNTS) for unit in (*service.after, *service.requires, *service.wants))
+
+
+def unheard_of(service: Service) -> str:
+    """What it requires and no script stands for, such as a device; "" for nothing."""
+    stood_for = (".service", ".socket", ".target", *_MOUNTS)
+    found = (unit for unit in service.requires if not unit.endswith(stood_for) or unit.startswith(_SYSTEMDS))
+    return next(found, "")

@@ -160,6 +160,7 @@ SIMPLE = 'exec_start = ["/bin/app"]\n'
         ('protect_system = "strict"', "ProtectSystem", RUNNER),
         ('type = "dbus"\nbus_name = "org.example.App"', "Type", RUNNER),
         ('binds_to = ["other.service"]', "BindsTo", NONE),
+        ('requires = ["dev-sdb.device"]', "Requires", NONE),
     ],
 )
 def test_support(lines: str, key: str, how: str, tmp_path: Path) -> None:
@@ -227,6 +228,7 @@ def test_its_own_table(tmp_path: Path) -> None:
             ["before a b"],
         ),
         ('requires_mounts_for = ["/srv"]', ["after localmount netmount"]),
+        ('requires = ["dbus.socket", "app.socket", "srv.mount"]', ["need dbus", "after localmount netmount"]),
     ],
 )
 def test_depend(lines: str, expected: list[str], tmp_path: Path) -> None:

@@ -222,6 +222,17 @@ def boot(tmp_path: Path, lines: str) -> tuple[str, ...]:
             'wants = ["a.service"]\nrequires = ["b.service"]\nbefore = ["a.service", "b.service"]',
             ("$remote_fs $syslog", "", "a b", "2 3 4 5"),
         ),
+        # A service's script opens its sockets as well; the file systems are mounted together.
+        (
+            'requires = ["dbus.socket", "app.socket"]\nafter = ["a.socket"]',
+            ("$remote_fs $syslog dbus", "a", "", "2 3 4 5"),
+        ),
+        (
+            'wants = ["systemd-networkd.service", "more.socket"]\nafter = ["systemd-journald.socket"]\n'
+            "[initkit]\n[socket]\nlisten_stream = 80",
+            ("$remote_fs $syslog", "more", "", "2 3 4 5"),
+        ),
+        ('requires = ["srv.mount"]\ndefault_dependencies = false', ("$local_fs $remote_fs", "", "", "2 3 4 5")),
         ('requires_mounts_for = ["/srv"]\ndefault_dependencies = false', ("$local_fs $remote_fs", "", "", "2 3 4 5")),
     ],
 )
@@ -236,6 +247,16 @@ def test_when_it_is_started(lines: str, expected: tuple[str, ...], tmp_path: Pat
             'before = ["network-pre.target"]\nrequires = ["dbus.service"]',
             'default_start = "2 3"\nstart_before = "other"',
             "cannot keep Before= (what it needs is there after the network only)",
+        ),
+        (
+            'requires = ["network.target", "systemd-networkd.service"]',
+            'default_start = "2 3"\nallow_loss = "Requires"',
+            "cannot keep Requires= (no script stands for systemd-networkd.service)",
+        ),
+        (
+            'requires = ["dev-sdb.device"]',
+            'default_start = "2 3"\nallow_loss = "Requires"',
+            "cannot keep Requires= (no script stands for dev-sdb.device)",
         ),
         (
             'wanted_by = ["bluetooth.target"]',
