@@ -47,8 +47,14 @@ def locate(app: str, *, user: bool = False) -> Source:
                     return _source(app, path, user)
     raise NoSettings(
         f"no settings found for {app!r}: looked for {app}.toml and {app}.service here, in {', '.join(_places(user))}",
-        hint=f"`initkit new {app}` writes a first one",
+        hint=_of_companion(app) or f"`initkit new {app}` writes a first one",
     )
+
+
+def _of_companion(app: str) -> str:
+    """What to name instead of a socket or a timer."""
+    stem, _, kind = app.rpartition(".")
+    return f"a {kind} is read with its service: name {stem}" if kind in ("socket", "timer") else ""
 
 
 def _places(user: bool) -> list[str]:
@@ -97,7 +103,7 @@ def _from_path(app: str, user: bool) -> Source:
     base = os.path.basename(app)
     name, dot, suffix = base.rpartition(".")
     if dot + suffix not in SUFFIXES:
-        raise UsageError(f"{app}: expected a .toml or a .service file")
+        raise UsageError(f"{app}: expected a .toml or a .service file", hint=_of_companion(app))
     path = app
     if not os.path.lexists(path) and "@" in name:  # an instance of a template beside it
         path = os.path.join(os.path.dirname(path), _stems(name)[-1] + dot + suffix)

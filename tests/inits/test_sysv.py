@@ -229,7 +229,7 @@ def boot(tmp_path: Path, lines: str) -> tuple[str, ...]:
         ),
         (
             'wants = ["systemd-networkd.service", "more.socket"]\nafter = ["systemd-journald.socket"]\n'
-            "[initkit]\n[socket]\nlisten_stream = 80",
+            "[socket]\nlisten_stream = 80",
             ("$remote_fs $syslog", "more", "", "2 3 4 5"),
         ),
         ('requires = ["srv.mount"]\ndefault_dependencies = false', ("$local_fs $remote_fs", "", "", "2 3 4 5")),

@@ -50,6 +50,10 @@ def test_a_name_is_looked_for_here_first_and_toml_goes_before_a_unit(write: Writ
     for path in order:
         assert found("app") == path
         os.unlink(path)
+    with pytest.raises(SettingsError, match=r"a timer is read with its service: name app"):
+        find.locate("app.timer")
+    with pytest.raises(UsageError, match=r"a/b.socket: expected .* \(a socket is read with its service: name a/b\)"):
+        find.locate("a/b.socket")
     with pytest.raises(SettingsError, match=r"no settings found for 'app': .* here, in .*etc/initkit.*initkit new app"):
         find.locate("app")
 
