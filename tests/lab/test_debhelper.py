@@ -42,7 +42,7 @@ pid_file = "/run/webs/web.pid"
 user = "web"
 state_directory = ["web's own"]
 standard_output = "append:/var/log/webs/web.log"
-environment_file = "-/etc/default/web"
+environment_file = ["-/etc/default/web", "-/etc/sysconfig/web"]  # for two distributions
 wanted_by = ["multi-user.target"]
 """
 _WORKER = """\

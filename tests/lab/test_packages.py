@@ -189,6 +189,7 @@ A daemon.
 cat >settings.toml <<'END'
 exec_start = ["/usr/bin/web"]
 user = "web"
+environment_file = ["-/etc/default/web", "-/etc/sysconfig/web"]
 wanted_by = ["multi-user.target"]
 END
 %install
@@ -203,12 +204,14 @@ cat >/tmp/web.spec <<'SPEC'
 rpmbuild -bb --nodeps --define '_topdir /tmp/rpm' /tmp/web.spec >/tmp/log 2>&1 || {{ cat /tmp/log; exit 1; }}
 cat /tmp/rpm/RPMS/noarch/web-1-1.noarch.rpm | rpm2archive --nocompression - | tar --extract --directory=/
 cat /usr/lib/systemd/system/web.service
+ls -d /etc/*/web
 """
 
 
 def test_the_rpm_macros(made: dict[str, Path]) -> None:
     unit = packages.run(TRIXIE, _WITH_MACROS, made["trixie"], root=True)
     assert {"ExecStart=/usr/bin/web", "User=web", "WantedBy=multi-user.target"} <= set(unit.splitlines())
+    assert unit.splitlines()[-1] == "/etc/sysconfig/web" and "\n/etc/default/web\n" not in unit
 
 
 # --- installed -------------------------------------------------------------------------------------------------------
