@@ -88,9 +88,10 @@ _TABLE: dict[str, Support | Callable[[Service], Support]] = {
     "SuccessAction": lambda service: _action(service.success_action),
     "FailureAction": lambda service: _action(service.failure_action),
     **dict.fromkeys(
-        ("RefuseManualStart", "RefuseManualStop", "StopWhenUnneeded", "Also", "CollectMode"),
+        ("RefuseManualStart", "RefuseManualStop", "StopWhenUnneeded", "CollectMode"),
         Support(NONE, "a matter of systemd's own bookkeeping"),
     ),
+    "Also": lambda service: _also(service),
     "DefaultInstance": Support(SCRIPT, AS_IS),  # a script is made for an instance that has been named
     **dict.fromkeys(
         ("BindsTo", "PartOf", "Requisite", "Upholds", "OnFailure", "OnSuccess", "PropagatesReloadTo",
@@ -256,6 +257,13 @@ def _wanted(service: Service) -> Support:
         return Support(SCRIPT, "Default-Start names the runlevels")
     unit = (*service.wanted_by, *service.required_by, "it")[0]
     return Support(NONE, f"no runlevel is like {unit}: default_start in [sysv] names some")
+
+
+def _also(service: Service) -> Support:
+    found = {word for entry in service.assignments("Also") for word in service.expand(entry.value).split()}
+    if found <= {unit.unit for unit in service.units}:
+        return Support(SCRIPT, "its sockets and its timer are a part of it")
+    return Support(NONE, "under SysV init nobody enables other services")
 
 
 def _conflicts(service: Service) -> Support:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from initkit.plan import order
-from initkit.plan.lsb import needs_mounts, script_of
+from initkit.plan.lsb import needs_mounts, script_of, wanting
 from initkit.plan.step import quote
 
 TYPE_CHECKING = False
@@ -31,7 +31,7 @@ _FACILITIES = {
 _VIRTUAL = ("network.target", "nss-lookup.target", "time-sync.target", "rpcbind.target")
 _RUNLEVELS = {
     **dict.fromkeys(("sysinit.target", "basic.target", "local-fs.target"), "boot"),
-    **dict.fromkeys(("multi-user.target", "graphical.target", "default.target"), "default"),
+    **dict.fromkeys(("multi-user.target", "graphical.target", "default.target", "sockets.target"), "default"),
 }
 
 
@@ -85,6 +85,6 @@ def _names(service: Service) -> tuple[str, ...]:
 def runlevel(service: Service) -> str:
     """The one that starts it, "" for none. What is ordered before the network comes with it."""
     told = [entry.value for entry in service.tables("openrc") if entry.key == "Runlevel"]
-    found = [_RUNLEVELS[unit] for unit in (*service.wanted_by, *service.required_by) if unit in _RUNLEVELS]
+    found = [_RUNLEVELS[unit] for unit in wanting(service) if unit in _RUNLEVELS]
     early = "boot" in found or ("before", "net") in (_said(service, "before", unit) for unit in service.before)
     return told[-1] if told else "boot" if found and early else next(iter(found), "")

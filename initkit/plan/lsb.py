@@ -31,7 +31,7 @@ _FACILITIES = {
 _MOUNTS = (".mount", ".automount")
 _SYSTEMDS = "systemd-"  # what its own units are called
 _RUNLEVELS = {
-    **dict.fromkeys(("multi-user.target", "graphical.target", "default.target"), "2 3 4 5"),
+    **dict.fromkeys(("multi-user.target", "graphical.target", "default.target", "sockets.target"), "2 3 4 5"),
     **dict.fromkeys(("sysinit.target", "basic.target", "local-fs.target"), "S"),
     "rescue.target": "1",
 }
@@ -66,10 +66,20 @@ def header(service: Service, own: Mapping[str, str]) -> list[tuple[str, str]]:
 def runlevels(service: Service, own: Mapping[str, str]) -> list[str]:
     """Those that start it, as words of Default-Start. The network is up when the numbered ones begin."""
     told = own.get("DefaultStart")
-    found = [_RUNLEVELS[unit] for unit in (*service.wanted_by, *service.required_by) if unit in _RUNLEVELS]
+    found = [_RUNLEVELS[unit] for unit in wanting(service) if unit in _RUNLEVELS]
     if found and _precedes_network(service) and {*_needed(service)} <= {"$local_fs"}:
         found = ["S"]
     return list(dict.fromkeys(" ".join(found).split())) if told is None else told.split()
+
+
+def wanting(service: Service) -> list[str]:
+    """What wants it at boot: also what wants its sockets, for the service opens them."""
+    of_sockets = (socket.assignments(key) for socket in service.sockets for key in ("WantedBy", "RequiredBy"))
+    return [
+        *service.wanted_by,
+        *service.required_by,
+        *(word for found in of_sockets for entry in found for word in entry.value.split()),
+    ]
 
 
 def comes_late(service: Service, own: Mapping[str, str]) -> bool:

@@ -361,6 +361,13 @@ def test_the_runner_is_called_when_a_setting_needs_it(tmp_path: Path) -> None:
     assert "RUNNER" in script(example("simple.toml", tmp_path), runner=True)
 
 
+def test_what_comes_along(tmp_path: Path) -> None:
+    for also, how in (("app.socket", SCRIPT), ("app.socket other.socket", "none")):
+        text = f'exec_start = ["/bin/app"]\nalso = "{also}"\n[socket]\nlisten_stream = 80\n'
+        (tmp_path / "app.toml").write_text(text)
+        assert sysv.support(load(str(tmp_path / "app.toml")))["Also"].how == how
+
+
 def test_sockets_need_the_runner(tmp_path: Path) -> None:
     (tmp_path / "app.service").write_text("[Service]\nExecStart=/bin/app\n")
     (tmp_path / "app.socket").write_text("[Socket]\nListenStream=80\nNoDelay=yes\n[Install]\nWantedBy=sockets.target\n")
@@ -370,6 +377,8 @@ def test_sockets_need_the_runner(tmp_path: Path) -> None:
         "Socket.ListenStream": RUNNER, "Socket.NoDelay": RUNNER, "Socket.WantedBy": RUNNER,
     }  # fmt: skip
     assert '"$RUNNER" run "$SETTINGS" --daemon' in script(service)
+    assert header(script(service))["Default-Start"] == "2 3 4 5"  # which opens the sockets
+    assert openrc.commands(service)["enable"] == ("rc-update", "add", "app", "default")
     with pytest.raises(SettingsError, match=r"app.socket:2: .*Socket.ListenStream= "):
         script(service, runner=False)
 
