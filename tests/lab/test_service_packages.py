@@ -76,6 +76,15 @@ def test_a_life(machine: Machine) -> None:
     assert {PurePath(path).parent.name for path in left(machine, "weather")} <= {"log", "weather-out"}
 
 
+@pytest.mark.parametrize("machine", PLACES[1:2], indirect=True)
+def test_a_purge_where_no_systemd_has_been(machine: Machine) -> None:
+    machine.run("mv", "/etc/systemd", "/etc/systemd.away")
+    try:
+        machine.run("sh", "/build/1/hooks/after-remove", "purge")
+    finally:
+        machine.run("mv", "/etc/systemd.away", "/etc/systemd")
+
+
 @pytest.mark.parametrize("machine", PLACES[-1:], indirect=True)
 def test_openrc_is_told_of_scripts_that_come_and_go(machine: Machine) -> None:
     """Also of one that does not look newer than what OpenRC knows of all scripts' dependencies."""
