@@ -80,7 +80,7 @@ def needs(service: Service, names: Iterable[str], options: Options) -> Needs:
         tuple(made),
         sysusers.users(general, asked) if system else (),
         sysusers.groups(general, asked) if system else (),
-        tmpfiles.made_at_start(general),
+        tmpfiles.made_at_start(general) if system else (),
         tmpfiles.made_before(general) if system else (),
         runner,
         (*served.values(), *notes, *logrotate.left_out(general)),

@@ -84,7 +84,8 @@ def test_a_users_own_service(tmp_path: Path, app: Path, initkit: Run) -> None:
     app.write_text('exec_start = ["/usr/bin/app"]\nlogs_directory = ["app"]\n')
     ran = initkit("gen", "--user", "--for=systemd", "--root=dest", "app", "--json")
     assert list(tree(tmp_path / "dest")) == ["/usr/lib/systemd/user/app.service"]
-    assert json.loads(ran.stdout)["scripts"] == {}
+    told = json.loads(ran.stdout)
+    assert [told[key] for key in ("scripts", "directories", "purged")] == [{}, [], []]  # each user's are in a home
 
 
 # --- losses ---------------------------------------------------------------------------------------------------------
