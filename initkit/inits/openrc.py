@@ -226,8 +226,10 @@ def files(service: Service, options: Options) -> Iterator[File]:
     view = {**_common(kept), **(_runner(kept, options) if through_runner else _native(kept))}
     text = render("openrc/script", kept, options.template_dir, **view)
     yield File(f"/etc/init.d/{service.name}", text, 0o755, kind="script", init="openrc", runner=through_runner)
-    text = render("openrc/conf", kept, options.template_dir, **view)
-    yield File(f"/etc/conf.d/{service.name}", text, kind="conf", init="openrc")
+    conf = f"/etc/conf.d/{service.name}"
+    if conf not in (each.path for each in kept.environment_files):  # which has the service's variables then
+        text = render("openrc/conf", kept, options.template_dir, **view)
+        yield File(conf, text, kind="conf", init="openrc")
     yield from cron.files(kept, options, "openrc", _again(kept))
 
 

@@ -252,6 +252,7 @@ def test_any_path_is_made(tmp_path: Path, parts: list[str]) -> None:
     [
         ("-/etc/default/app", True),
         ("/etc/sysconfig/app", True),
+        ("/etc/conf.d/app", True),
         ("/etc/default/other", False),
         ("/etc/app/app", False),
         ("/srv/default/app", False),

@@ -113,6 +113,11 @@ def test_where_they_belong(tmp_path: Path) -> None:
     assert "rc-service app status >/dev/null 2>&1 || { " in list(openrc.files(daemon, Options()))[2].text
 
 
+def test_a_file_of_variables_is_not_written_over(tmp_path: Path) -> None:
+    service = written(tmp_path, 'exec_start = ["/bin/app", "$A"]\nenvironment_file = "/etc/conf.d/app"\n')
+    assert [file.path for file in openrc.files(service, Options())] == ["/etc/init.d/app"]
+
+
 def test_commands(tmp_path: Path) -> None:
     made = openrc.commands(written(tmp_path, EXAMPLES["kept"]))
     assert made["enable"] == ("rc-update", "add", "app", "boot")

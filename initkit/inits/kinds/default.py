@@ -1,4 +1,4 @@
-"""/etc/default/NAME, or /etc/sysconfig/NAME: a commented template of the service's own EnvironmentFile=."""
+"""A commented template of the service's own EnvironmentFile=: /etc/default/NAME, or wherever a distribution has it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from initkit.inits import Options
     from initkit.settings.service import Service
 
-_FOLDERS = ("/etc/default", "/etc/sysconfig")
+_FOLDERS = ("/etc/default", "/etc/sysconfig", "/etc/conf.d")
 
 
 def files(service: Service, options: Options, inits: tuple[str, ...]) -> Iterator[File]:
