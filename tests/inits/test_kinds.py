@@ -295,6 +295,12 @@ def test_a_template_says_nothing_until_it_is_uncommented(variables: dict[str, st
          'standard_output = "append:/var/log/app/out.log"', [("/var/log/app", True, ())]),
         ('logs_directory = ["app"]\nstandard_output = "append:/var/log/app/out.txt"',
          [("/var/log/app", True, ()), ("/var/log/app/out.txt", True, ())]),
+        # Where others than root may write, logrotate does nothing unless it is told who it is.
+        ('logs_directory = ["app"]\nlogs_directory_mode = "0775"\nuser = "app"\n'
+         'standard_output = "append:/var/log/app/out.log"\nstandard_error = "append:/var/log/app/err"',
+         [("/var/log/app", True, ("root", "app")), ("/var/log/app/err", True, ("root", "app"))]),
+        ('logs_directory = ["app"]\nlogs_directory_mode = "2770"\ngroup = "crew"',
+         [("/var/log/app", True, ("root", "crew"))]),
     ],
 )  # fmt: skip
 def test_what_is_rotated(lines: str, expected: list[object], tmp_path: Path) -> None:

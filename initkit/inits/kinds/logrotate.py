@@ -52,10 +52,19 @@ def stanzas(service: Service) -> list[Logs]:
         folder = f"{service.expand('%L')}/{each.path}"
         inside = {path for path in appended if os.path.dirname(path) == folder and path.endswith(".log")}
         covered |= inside
-        # Root has opened the output, so that its user may not be able to empty it.
-        owner = (service.account, primary_group(service) or "root") if service.account and not inside else ()
-        found.append(Logs(folder, True, bool(inside) or not reloads, owner if service.account != "root" else ()))
-    return [*found, *(Logs(path, False, True) for path in appended if path not in covered)]
+        found.append(Logs(folder, True, bool(inside) or not reloads, _owner(service, folder, root=bool(inside))))
+    others = (path for path in appended if path not in covered)
+    return [*found, *(Logs(path, False, True, _owner(service, os.path.dirname(path), root=True)) for path in others)]
+
+
+def _owner(service: Service, folder: str, *, root: bool) -> tuple[str, ...]:
+    """Who rotates in a folder. What root has opened, such as the output, its user may not be able to empty; but where
+    others may write logrotate(8) has to be told that it is root."""
+    ours = [f"{service.expand('%L')}/{each.path}" for each in service.logs_directory]
+    group = primary_group(service) or "root"
+    if service.account not in ("", "root") and not root:
+        return service.account, group
+    return ("root", group) if folder in ours and service.logs_directory_mode & 0o022 else ()
 
 
 def left_out(service: Service) -> Iterator[str]:
