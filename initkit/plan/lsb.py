@@ -28,6 +28,7 @@ _FACILITIES = {
     "time-sync.target": "$time", "nss-lookup.target": "$named", "rpcbind.target": "$portmap",
     "rpcbind.service": "$portmap",
 }  # fmt: skip
+_WANTED = {"display-manager": "graphical.target"}  # systemd.special(7)
 _MOUNTS = (".mount", ".automount")
 _SYSTEMDS = "systemd-"  # what its own units are called
 _RUNLEVELS = {
@@ -73,12 +74,13 @@ def runlevels(service: Service, own: Mapping[str, str]) -> list[str]:
 
 
 def wanting(service: Service) -> list[str]:
-    """What wants it at boot: also what wants its sockets, for the service opens them."""
+    """What wants it at boot: also what wants its sockets, for the service opens them, or a name that it has."""
     of_sockets = (socket.assignments(key) for socket in service.sockets for key in ("WantedBy", "RequiredBy"))
     return [
         *service.wanted_by,
         *service.required_by,
         *(word for found in of_sockets for entry in found for word in entry.value.split()),
+        *(_WANTED[alias] for alias in _aliases(service) if alias in _WANTED),
     ]
 
 

@@ -361,6 +361,13 @@ def test_the_runner_is_called_when_a_setting_needs_it(tmp_path: Path) -> None:
     assert "RUNNER" in script(example("simple.toml", tmp_path), runner=True)
 
 
+def test_a_display_manager_is_started_by_its_other_name(tmp_path: Path) -> None:
+    (tmp_path / "app.toml").write_text('exec_start = ["/bin/app"]\nalias = ["display-manager.service"]\n')
+    service = load(str(tmp_path / "app.toml"))
+    assert header(script(service))["Default-Start"] == "2 3 4 5"
+    assert openrc.commands(service)["enable"] == ("rc-update", "add", "app", "default")
+
+
 def test_what_comes_along(tmp_path: Path) -> None:
     for also, how in (("app.socket", SCRIPT), ("app.socket other.socket", "none")):
         text = f'exec_start = ["/bin/app"]\nalso = "{also}"\n[socket]\nlisten_stream = 80\n'
