@@ -76,6 +76,33 @@ def test_a_life(machine: Machine) -> None:
     assert {PurePath(path).parent.name for path in left(machine, "weather")} <= {"log", "weather-out"}
 
 
+JOB = """\
+type = "oneshot"
+exec_start = ["/bin/sh", "-c", "echo ran >>/var/ran"]
+[timer]
+on_calendar = "daily"
+wanted_by = ["timers.target"]
+"""
+
+
+@pytest.mark.parametrize("machine", PLACES, indirect=True, ids=lambda place: "-".join(map(str, place)))
+def test_a_job_waits_for_its_time(machine: Machine, request: pytest.FixtureRequest) -> None:
+    """Neither an installation runs it nor an upgrade, also after it has run."""
+    machine.write("/build/job.toml", JOB)
+    machine.write("/var/ran", "")
+    inits = request.node.callspec.params["machine"][1]
+    machine.run("initkit", "gen", "--for", inits, "--root", "/", "--scripts", "/build/job", "/build/job.toml")
+    machine.run("sh", "/build/job/after-install", "configure", "")
+    assert machine.read("/var/ran") == ""
+    start = {"openrc": "rc-service", "sysv": "service"}.get(machine.kind.init, "")
+    machine.run(*([start, "job", "start"] if start else ["systemctl", "start", "job"]))
+    assert machine.read("/var/ran") == "ran\n"
+    machine.run("sh", "/build/job/after-install", "configure", "1")
+    assert machine.read("/var/ran") == "ran\n"
+    machine.run("sh", "/build/job/before-remove", "remove")
+    machine.run("sh", "/build/job/after-remove", "purge")
+
+
 @pytest.mark.parametrize("machine", PLACES[1:2], indirect=True)
 def test_a_purge_where_no_systemd_has_been(machine: Machine) -> None:
     machine.run("mv", "/etc/systemd", "/etc/systemd.away")
