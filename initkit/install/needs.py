@@ -83,8 +83,15 @@ def needs(service: Service, names: Iterable[str], options: Options) -> Needs:
         tmpfiles.made_at_start(general) if system else (),
         tmpfiles.made_before(general) if system else (),
         runner,
-        (*served.values(), *notes, *logrotate.left_out(general)),
+        (*served.values(), *notes, *_asks_for_cron(made), *logrotate.left_out(general)),
     )
+
+
+def _asks_for_cron(made: Iterable[File]) -> Iterator[str]:
+    """A daemon that nobody else makes a package depend on."""
+    for file in made:
+        if file.kind == "cron":
+            yield f"{file.path}: needs a cron that reads this folder; busybox's does not"
 
 
 def _general(service: Service) -> tuple[Service, list[str]]:

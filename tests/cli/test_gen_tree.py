@@ -284,6 +284,9 @@ def test_sockets_and_timers_come_along(tmp_path: Path, initkit: Run) -> None:
         *(f"/usr/lib/initkit/app.{kind}" for kind in ("service", "socket", "timer", "socket.d/more.conf")),
         *("/etc/init.d/app", "/etc/cron.d/app"),
     }
+    assert json.loads(ran.stdout)["notes"] == [
+        "/etc/cron.d/app: needs a cron that reads this folder; busybox's does not"
+    ]
     script = json.loads(ran.stdout)["scripts"]["after-install"]
     assert "preset app.socket app.timer app.service" in script
 
