@@ -56,6 +56,7 @@ _TABLE: dict[str, tuple[str, str, Callable[[Service], bool]]] = {
         (NATIVE, "depend() orders the boot", lambda _: True),
     ),
     "Alias": (NATIVE, "depend() provides it", lambda _: True),
+    "Also": (NATIVE, "its sockets and its timer are a part of it", lambda _: True),
     "Type": (NATIVE, "start-stop-daemon", lambda service: _type(service)),
     "ExecStart": (NATIVE, "command and command_args", lambda service: _is_plain(service)),
     "ExecReload": (NATIVE, "reload sends the signal", lambda service: _reload_signal(service) is not None),

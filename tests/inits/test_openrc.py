@@ -165,6 +165,8 @@ SIMPLE = 'exec_start = ["/bin/app"]\n'
         ('protect_system = "strict"', "ProtectSystem", RUNNER),
         ('type = "dbus"\nbus_name = "org.example.App"', "Type", RUNNER),
         ('binds_to = ["other.service"]', "BindsTo", NONE),
+        ('also = ["app.timer"]\ntimer = { on_calendar = "daily" }', "Also", NATIVE),
+        ('also = ["other.socket"]', "Also", NONE),
         ('requires = ["dev-sdb.device"]', "Requires", NONE),
     ],
 )
