@@ -176,14 +176,20 @@ class _Start:
             pidfile.remove(path, os.getpid())
         self.register.remove()
 
+    def _ended(self, failed: bool) -> None:
+        """Of a service that has failed while nobody looked initkit's PID file stays: LSB, "dead, and its PID file is
+        there". Where it was being started, the launcher removes that."""
+        if not failed:
+            self._remove_files()
+            return
+        self.register.remove()
+
     def _supervise(self) -> NoReturn:
         from initkit.run.supervise import supervise
 
         status = 1
         try:
-            status = supervise(
-                self.service, self._report, ended=self._remove_files, output=self.early, register=self.register
-            )
+            status = supervise(self.service, self._report, ended=self._ended, output=self.early, register=self.register)
         except BaseException as fault:
             said = fault if isinstance(fault, InitkitError) else f"{type(fault).__name__}: {fault}"
             self._report("failed", f"1 {said}")

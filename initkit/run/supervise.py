@@ -38,7 +38,7 @@ def foreground(service: Service, caller: detect.Surroundings) -> int:
         _complain(word, text)
 
     register = claim.take(service, control.path_of(service), tell)
-    ended = register.remove if register else None
+    ended = (lambda failed: register.remove()) if register else None
     return supervise(service, report, passed=passed, hangup=hangup, ended=ended, register=register)
 
 
@@ -49,11 +49,12 @@ def supervise(
     output: int | None = None,
     passed: tuple[tuple[int, str], ...] = (),
     hangup: str = "ignore",
-    ended: Callable[[], None] | None = None,
+    ended: Callable[[bool], None] | None = None,
     register: Register | None = None,
 ) -> int:
-    """Look after one service until its last life is over: see `Life`. Nothing is left of it when `ended` is called;
-    then those who asked over the control socket are told. What is started is taken down in the `register`.
+    """Look after one service until its last life is over: see `Life`. Nothing is left of it when `ended` is called,
+    with whether it has failed by itself; then those who asked over the control socket are told. What is started is
+    taken down in the `register`.
 
     Raises:
         InitkitError: when it cannot be done here.
@@ -81,7 +82,7 @@ def supervise(
             if server:
                 server.withdraw()
             if ended and over:  # else the register is left, by which the service is found
-                ended()
+                ended(not life.stopping and not life.outcome.clean)
             if server:
                 life.rest()
                 server.close()

@@ -130,14 +130,13 @@ def _left(known: Known, missing: str | None = None) -> Found | None:
 
 
 def main_pid(service: Service, found: Found) -> int:
-    """The main process: a supervisor's is the one in PIDFile=, else its first child."""
+    """The main process: a supervisor's is the one in PIDFile=, else in its register, else its first child."""
     if not found.supervised:
         return 0 if found.headless else found.process.pid
-    below = list(identity.descendants(found.process.pid))
-    named = pidfile.named(service.pid_path)
-    if any(each.pid == named for each in below):
-        return named
-    return below[0].pid if below else 0
+    below = [each.pid for each in identity.descendants(found.process.pid)]
+    taken_down = reversed(found.known.main) if found.known else ()
+    named = (pidfile.named(service.pid_path), *(each.pid for each in taken_down), *below[:1])
+    return next((pid for pid in named if pid in below), 0)
 
 
 def describe(service: Service, found: Found | None) -> dict[str, Any]:

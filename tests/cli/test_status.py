@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -65,6 +66,36 @@ def test_a_logger_is_not_its_service(services: Services) -> None:
         assert initkit(services, "status", unit).returncode == 3
     finally:
         finish(runner)
+
+
+def test_a_manager_that_is_stuck(services: Services) -> None:
+    """Its register tells which of its children is the main process: the first is the logger."""
+    unit = services.unit(f"ExecStart=/bin/sleep 1000\nRestart=always\nX-Initkit-LogFile={services.out}/log")
+    assert initkit(services, "start", unit).returncode == 0
+    main = told(services, unit)["mainPid"]
+    os.kill(services.pid(unit), signal.SIGSTOP)
+    assert told(services, unit)["mainPid"] == main
+    assert initkit(services, "stop", unit).returncode == 0
+    until(lambda: not services.started())
+
+
+@pytest.mark.parametrize("settings", ["", "ExecStopPost=/bin/true", "Restart=always\nRestartSec=0"])
+def test_one_that_has_failed_since(services: Services, settings: str) -> None:
+    """LSB's 1, whether somebody stayed with it or not; a stop settles it, and a start does."""
+    failing = services.out / "failing"
+    script = services.script(f"[ -e {failing} ] || exec sleep 1000\nexit 7")
+    unit = services.unit(f"ExecStart={script}\n{settings}", unit="StartLimitBurst=3")
+    for settle in ("stop", "start"):
+        assert initkit(services, "start", unit).returncode == 0
+        failing.touch()
+        assert initkit(services, "kill", unit, "--signal=KILL", "--whom=main").returncode == 0
+        until(lambda: told(services, unit)["state"] == "failed" and not services.started())
+        assert initkit(services, "status", unit).returncode == 1
+        failing.unlink()
+        assert initkit(services, settle, unit).returncode == 0
+        assert initkit(services, "status", unit).returncode == (3 if settle == "stop" else 0)
+    assert initkit(services, "stop", unit).returncode == 0
+    assert not services.pid_file(unit).exists()
 
 
 def test_exit_statuses(services: Services) -> None:
