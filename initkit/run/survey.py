@@ -162,7 +162,8 @@ def _end_of(known: Known | None, paths: Iterable[str]) -> str:
 
 def has_run(path: str) -> bool:
     """Whether an init script has noted in initkit's PID file that its commands have been run: RemainAfterExit=."""
-    return identity.read(path).strip() == identity.boot_id()
+    noted = identity.read(path).strip()
+    return bool(noted) and noted == identity.boot_id()  # which is not to be seen everywhere
 
 
 def _missing(known: Known | None) -> dict[str, str]:

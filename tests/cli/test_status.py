@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from run.harness import PATIENCE, Services, alive, command, finish, lines, until
 
-from .ways import at_terminal, initkit, written
+from .ways import at_terminal, initkit, needs_root, python, written
 
 _FIELDS = {
     "name",
@@ -96,6 +96,26 @@ def test_one_that_has_failed_since(services: Services, settings: str) -> None:
         assert initkit(services, "status", unit).returncode == (3 if settle == "stop" else 0)
     assert initkit(services, "stop", unit).returncode == 0
     assert not services.pid_file(unit).exists()
+
+
+@needs_root
+@pytest.mark.parametrize("settings", ["", "Restart=always"])
+def test_where_proc_has_processes_only(services: Services, settings: str) -> None:
+    """As in a service with ProcSubset=pid: nobody tells when the system has booted, nor which boot it is."""
+    unit = services.unit(f"ExecStart=/bin/sleep 1000\n{settings}")
+    words = (python(), "-m", "initkit")
+    each = "; ".join(f'"$@" {verb} {unit} || echo $?' for verb in ("status", "start", "status", "stop", "status"))
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-ec", f"mount -t proc -o subset=pid proc /proc; {each}", "sh", *words],
+        env=services.environment(),
+        capture_output=True,
+        text=True,
+        timeout=4 * PATIENCE,
+    )
+    inactive = f"○ {unit.stem}\n      State: inactive\n3\n"
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"{inactive}● {unit.stem}\n      State: active since ")
+    assert done.stdout.endswith(inactive)
 
 
 def test_exit_statuses(services: Services) -> None:
