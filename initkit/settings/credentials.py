@@ -17,6 +17,9 @@ class Load(Record):
     name: str
     source: str
 
+    def __str__(self) -> str:
+        return f"{self.name}:{self.source}"
+
 
 class Set(Record):
     """SetCredential=: a credential's name and what is in it."""
@@ -24,12 +27,19 @@ class Set(Record):
     name: str
     data: bytes
 
+    def __str__(self) -> str:
+        """What is in it is nobody's business."""
+        return self.name
+
 
 class Import(Record):
     """ImportCredential=: a pattern of names, and what those that match begin with afterwards instead."""
 
     pattern: str
     renamed: str | None = None
+
+    def __str__(self) -> str:
+        return self.pattern if self.renamed is None else f"{self.pattern}:{self.renamed}"
 
 
 def loaded(text: str, expand: Callable[[str], str]) -> Iterator[Load]:

@@ -42,6 +42,11 @@ class Call(Record):
     inverted: bool = False
     error: int = UNSAID
 
+    def __str__(self) -> str:
+        """As the settings spell it."""
+        told = "" if self.error == UNSAID else ":kill" if self.error == KILL else f":{_error_name(self.error)}"
+        return f"{'~' if self.inverted else ''}{self.name}{told}"
+
 
 class Family(Record):
     """A word of RestrictAddressFamilies=."""
@@ -95,6 +100,10 @@ def merged(words: tuple[Call, ...]) -> tuple[bool, dict[str, int]]:
             else:
                 found.pop(call, None)
     return allows, found
+
+
+def _error_name(number: int) -> str:
+    return errno.errorcode.get(number, str(number))
 
 
 def error_number(text: str) -> int:

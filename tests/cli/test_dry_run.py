@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -106,6 +107,17 @@ def test_the_columns_are_aligned(settings: Path, initkit: Run) -> None:
         assert all(row[column - 1 : column] in (" ", "") for row in rows)
 
 
+def test_a_long_value_makes_no_column_wider(tmp_path: Path, initkit: Run) -> None:
+    paths = " ".join(f"/some/folder{n}" for n in range(40))
+    (tmp_path / "app.service").write_text(
+        f"[Service]\nExecStart=/bin/true\nReadOnlyPaths={paths}\nSystemCallFilter=~@privileged @resources:EPERM\n"
+    )
+    ran = initkit("run", "app", "--dry-run", "--foreground")
+    rows = ran.stdout.partition("The program:\n")[2].partition("\n\n")[0].splitlines()
+    assert [len(row) > 200 for row in rows].count(True) == 1
+    assert "words=['~@privileged' '~@resources:EPERM']" in ran.stdout
+
+
 def test_the_daemon_is_shown_with_who_does_what(settings: Path, initkit: Run) -> None:
     ran = initkit("run", "app", "--dry-run", "--daemon")
     assert "mode      daemon (--daemon)" in ran.stdout
@@ -179,7 +191,9 @@ def test_every_setting_can_be_shown(tmp_path: Path, capsys: pytest.CaptureFixtur
         assert "".join(explain._explanation(service, {n: dict(each.support(service)) for n, each in modules.items()}))
         shown += 1
     assert shown > 300
-    assert "supervise" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "supervise" in text
+    assert not re.search(r"[A-Z]\w+\(\w+=", text)  # what Python makes of a record
 
 
 @pytest.mark.parametrize("argv", [("run", "--foreground"), ("run", "--dry-run"), ("start",), ("gen-init",), ("up",)])
