@@ -66,7 +66,7 @@ class _Entry:
             _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
             fault = _execute(words)
             status = _NOT_FOUND if isinstance(fault, (FileNotFoundError, NotADirectoryError)) else _NOT_EXECUTABLE
-            print(f"initkit: {words[0]}: {fault.strerror}", file=sys.stderr, flush=True)
+            print(f"initkit: {words[0]}: {fault.strerror}{_remark(fault)}", file=sys.stderr, flush=True)
         finally:
             os._exit(status)
 
@@ -135,6 +135,14 @@ def _own_group(pid: int) -> None:
         pass  # it has been executed already, and did so itself
 
 
+def _remark(fault: OSError) -> str:
+    if not isinstance(fault, FileNotFoundError) or not fault.filename:
+        return ""
+    from initkit.run import interpreter
+
+    return interpreter.remark(fault.filename)
+
+
 def _execute(words: list[str]) -> OSError:
     """execvp(3). Returns only the reason why there was no exec."""
     environment = _environment()
@@ -144,11 +152,14 @@ def _execute(words: list[str]) -> OSError:
     for folder in folders if words[0] else ():
         file = os.path.join(folder, os.fsencode(words[0]))
         try:
-            os.execve(file, words, environment)
-        except OSError as error:
-            if error.errno == errno.ENOEXEC:
+            try:
+                os.execve(file, words, environment)
+            except OSError as error:
+                if error.errno != errno.ENOEXEC:
+                    raise
                 os.execve("/bin/sh", ["sh", os.fsdecode(file), *words[1:]], environment)
-            if folder == b"" or error.errno not in (errno.ENOENT, errno.ENOTDIR):
+        except OSError as error:
+            if folder == b"" or error.errno not in (errno.ENOENT, errno.ENOTDIR) or os.path.isfile(file):
                 fault = error
     return fault
 

@@ -47,6 +47,10 @@ def failure(step: Step, process: Process, fault: Exception) -> StepError:
     said = os.strerror(fault.errno) if isinstance(fault, OSError) and fault.errno else str(fault)
     path = os.fsdecode(fault.filename) if isinstance(fault, OSError) and fault.filename else ""
     about = f"{path}: " if path else ""
+    if isinstance(step, Exec) and isinstance(fault, FileNotFoundError):
+        from initkit.run import interpreter
+
+        said += interpreter.remark(path)
     entry = _asked_for(step, process.service, getattr(fault, "directives", step.directives), path)
     if entry:
         return StepError(str(entry.error(f"{about}{said}")), status=status)

@@ -80,6 +80,11 @@ def test_what_cannot_be_executed(services: Services) -> None:
         f"initkit: {services.folder}/data: Permission denied\n",
     )
     assert ran(services, services.folder)[0] == 126
+    script = services.folder / "script"
+    script.write_text("#!/no/such -x\n")
+    script.chmod(0o755)
+    said = "No such file or directory (its interpreter /no/such; the program itself is there)\n"
+    assert ran(services, script)[::2] == (127, f"initkit: {script}: {said}")
     assert ran(services, "")[0] == 127
 
 

@@ -283,6 +283,17 @@ def test_exit_statuses(services: Services, setting: str, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["--foreground", "--daemon"])
+def test_program_whose_interpreter_is_not_there(services: Services, how: str) -> None:
+    """The kernel says that the program is not."""
+    path = services.folder / "program"
+    path.write_text("#!/no/such\n")
+    path.chmod(0o755)
+    finished = services.run(services.unit(f"ExecStart={path}"), how)
+    assert finished.returncode == 203
+    assert finished.stderr.endswith(" (its interpreter /no/such; the program itself is there)\n")
+
+
+@pytest.mark.parametrize("how", ["--foreground", "--daemon"])
 def test_program_that_cannot_be_executed(services: Services, how: str) -> None:
     path = services.folder / "program"
     path.write_text("no program")
