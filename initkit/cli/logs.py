@@ -8,6 +8,7 @@ from functools import partial
 
 from initkit.cli.control import by_words, find, load
 from initkit.errors import InitkitError, NoSettings
+from initkit.plan import log
 from initkit.run import logs
 from initkit.settings.command import write
 from initkit.settings.service import Stream
@@ -25,6 +26,7 @@ _FILES = ("file", "append", "truncate")
 _LOGS = ("journal", "journal+console", "syslog", "syslog+console")
 _SYSLOGS = ("/var/log/syslog", "/var/log/messages", "/var/log/daemon.log")
 _REOPENING = "a logger of another make is told by its own signal: initkit kill --whom=logger -s SIGNAL"
+_KEEPING = '[initkit] log_file, or standard_output = "append:PATH", has it in a file'
 _JOURNAL = "/run/systemd/journal/stdout"
 
 
@@ -171,10 +173,14 @@ def _syslog(service: Service, lines: int, follow: bool) -> int:
     paths = [path for path in _SYSLOGS if os.access(path, os.R_OK)]
     if not paths:
         there = [path for path in _SYSLOGS if os.path.exists(path)]
-        raise InitkitError(
-            f"{service.name}: its output goes to the syslog as {_identifier(service)!r},"
-            f" and {', '.join(there) + ' may not be read' if there else 'no log file of it is in /var/log'}"
-        )
+        if there:
+            why = f"{', '.join(there)} may not be read"
+        elif not log.has_syslog():
+            why = "nobody is there to take it: nothing of it is kept"
+        else:
+            why = "no log file of it is in /var/log"
+        said = f"{service.name}: its output goes to the syslog as {_identifier(service)!r}, and {why}"
+        raise InitkitError(said, hint="" if there else _KEEPING)
     from collections import deque
 
     last: deque[str] = deque(maxlen=lines)

@@ -165,6 +165,20 @@ def test_what_nobody_keeps(services: Services, kind: str) -> None:
     assert (shown.returncode, shown.stderr) == (1, f"initkit: StandardOutput={kind}: nothing of the output is kept\n")
 
 
+def test_where_no_syslog_is(services: Services) -> None:
+    """A container's, mostly: then nothing of the output is kept, and what would keep it is said."""
+    places = (
+        "/dev/log",
+        "/run/systemd/journal/stdout",
+        *(f"/var/log/{n}" for n in ("syslog", "messages", "daemon.log")),
+    )
+    if any(map(os.path.exists, places)):
+        pytest.skip("there is one")
+    shown = initkit(services, "logs", services.unit("ExecStart=/bin/true"))
+    assert (shown.returncode, shown.stdout) == (1, "")
+    assert "nobody is there to take it: nothing of it is kept ([initkit] log_file, or " in shown.stderr
+
+
 @needs_root
 def test_the_syslogs_file(services: Services) -> None:
     """Of the system's log the lines of this service alone."""
