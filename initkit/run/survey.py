@@ -131,12 +131,16 @@ def _left(known: Known, missing: str | None = None) -> Found | None:
 
 def main_pid(service: Service, found: Found) -> int:
     """The main process: a supervisor's is the one in PIDFile=, else in its register, else its first child."""
+    return _main(found, pidfile.named(service.pid_path) if found.supervised else 0)
+
+
+def _main(found: Found, named: int = 0) -> int:
     if not found.supervised:
         return 0 if found.headless else found.process.pid
     below = [each.pid for each in identity.descendants(found.process.pid)]
     taken_down = reversed(found.known.main) if found.known else ()
-    named = (pidfile.named(service.pid_path), *(each.pid for each in taken_down), *below[:1])
-    return next((pid for pid in named if pid in below), 0)
+    likely = (named, *(each.pid for each in taken_down), *below[:1])
+    return next((pid for pid in likely if pid in below), 0)
 
 
 def describe(service: Service, found: Found | None) -> dict[str, Any]:
@@ -178,11 +182,13 @@ def recorded_service(root: str, name: str) -> dict[str, Any]:
     known = register.read(place + register.SUFFIX)
     process = identity.stat(recorded(f"{place}.pid"))
     found = Found(process, False, True, known) if process else None
-    if known and not found:
-        found = _managed(known, f"{place}.sock") if known.managed() else _left(known)
+    if known and known.managed():
+        found = _managed(known, f"{place}.sock")
+    elif known and not found:
+        found = _left(known)
     try:
         if found is not None:
-            return {**told, **_running(0 if found.headless else found.process.pid, found)}
+            return {**told, **_running(_main(found), found)}
     except ProcessLookupError:
         pass
     state = "active" if has_run(f"{place}.pid") else _end_of(known, (f"{place}.pid",))

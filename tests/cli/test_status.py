@@ -75,6 +75,8 @@ def test_a_manager_that_is_stuck(services: Services) -> None:
     main = told(services, unit)["mainPid"]
     os.kill(services.pid(unit), signal.SIGSTOP)
     assert told(services, unit)["mainPid"] == main
+    every = json.loads(initkit(services, "status", "--json").stdout)
+    assert [each["mainPid"] for each in every if each["name"] == unit.stem] == [main]
     assert initkit(services, "stop", unit).returncode == 0
     until(lambda: not services.started())
 
