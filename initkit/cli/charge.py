@@ -110,7 +110,8 @@ def answers(path: str) -> bool:
     """Whether a manager listens there, and is well.
 
     Raises:
-        InitkitError: when this user may not ask, or it has several services and is stuck (exit status 4).
+        InitkitError: when this user may not ask, or it has too many clients, or several services and is stuck (exit
+            status 4).
     """
     try:
         if not stat.S_ISSOCK(os.stat(path).st_mode):
@@ -121,6 +122,8 @@ def answers(path: str) -> bool:
 
     try:
         client.call(path, "Ping", timeout=_PATIENCE)
+    except (client.HungUp, client.RemoteError):
+        raise  # it is there
     except InitkitError as fault:
         if fault.status == NotPermitted.status:
             raise

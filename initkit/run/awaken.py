@@ -18,7 +18,7 @@ def start(service: Service, manager: int) -> bool:
     already, or nobody answers.
 
     Raises:
-        InitkitError: why it could not be started, with the exit status of that.
+        InitkitError: why it could not be started, with the exit status of that; or the manager does not answer.
     """
     path, name = f"{service.runtime_root}/initkit/{service.name}.sock", {"name": service.name}
     try:
@@ -30,6 +30,6 @@ def start(service: Service, manager: int) -> bool:
     except client.RemoteError as fault:
         said = fault.parameters
         raise InitkitError(said.get("reason") or fault.message, status=said.get("status") or 1) from None
-    except InitkitError:
+    except client.NoManager:
         return False
     return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _socket
+import _struct
 
 from initkit.errors import InitkitError
 from initkit.run.interface import NAME
@@ -14,12 +15,20 @@ if TYPE_CHECKING:
     from typing import Any
 
 _CHUNK = 64 * 1024
+_MOMENT = 1.0  # seconds to see whether a manager that has hung up is there still
+_SO_SNDTIMEO_NEW = 67  # <asm-generic/socket.h>: 32 bits wide systems with 64 bits of time
 
 
 class NoManager(InitkitError):  # noqa: N818
     """Nobody listens at the socket: exit status 7 (LSB: program is not running)."""
 
     status = 7
+
+
+class HungUp(InitkitError):  # noqa: N818
+    """The manager is there, and has not listened to this client."""
+
+    status = 4
 
 
 class RemoteError(InitkitError):
@@ -41,8 +50,9 @@ def call(
 
     Raises:
         NoManager: when no manager is there, or it ends before it replies.
+        HungUp: when it does not end, and does not reply: others have taken all the room it has.
         RemoteError: when it replies with an error.
-        InitkitError: when this user may not connect (exit status 4), or there is no reply in time.
+        InitkitError: when this user may not connect (exit status 4), or it takes nobody in or does not reply in time.
     """
     for reply in _replies(path, method, parameters, more=False, timeout=timeout):
         return reply
@@ -81,16 +91,26 @@ def _replies(
 
 def _connect(path: str, timeout: float | None) -> _socket.socket:
     socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
-    socket.settimeout(timeout)
+    if timeout is not None:  # connect(2) waits for its turn in a blocking socket only
+        socket.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDTIMEO, _timeval(timeout))
     try:
         socket.connect(path)
     except PermissionError:
         socket.close()
         raise InitkitError(f"{path}: this user may not talk to the manager", status=4) from None
+    except BlockingIOError:
+        socket.close()
+        raise InitkitError(f"{path}: the manager has taken nobody in within {timeout:g} s") from None
     except OSError as fault:
         socket.close()
         raise NoManager(f"{path}: no manager is there: {fault.strerror or fault}") from None
+    socket.settimeout(timeout)
     return socket
+
+
+def _timeval(seconds: float) -> bytes:
+    width = "qq" if _socket.SO_SNDTIMEO == _SO_SNDTIMEO_NEW else "@ll"
+    return _struct.pack(width, int(seconds), int(seconds % 1 * 1e6))
 
 
 def _send(socket: _socket.socket, request: bytes) -> None:
@@ -110,6 +130,8 @@ def _receive(socket: _socket.socket, received: bytearray, path: str) -> dict[str
         except ConnectionResetError:
             data = b""
         if not data:
+            if not received:
+                _demand_gone(socket, path)
             raise NoManager(f"{path}: the manager has gone without a reply")
         received += data
     try:
@@ -120,6 +142,24 @@ def _receive(socket: _socket.socket, received: bytearray, path: str) -> dict[str
     if not isinstance(message, dict):
         raise InitkitError(f"{path}: not a manager")
     return message
+
+
+def _demand_gone(socket: _socket.socket, path: str) -> None:
+    """Check that the manager which has hung up is not there any more.
+
+    Raises:
+        HungUp: it is.
+    """
+    again = _connect(path, _MOMENT)
+    same = _listener(again) == _listener(socket)
+    again.close()
+    if same:
+        raise HungUp(f"{path}: the manager has too many clients")
+
+
+def _listener(socket: _socket.socket) -> bytes:
+    """Who listens at the other end: unix(7), SO_PEERCRED."""
+    return socket.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)
 
 
 def _shown(value: object) -> str:

@@ -70,7 +70,7 @@ class Connection:
             return self._active + _IDLE
         if self.pending:
             return INFINITY
-        hurry = bool(self._inbox) or (not self._served and self.server.crowded)
+        hurry = bool(self._inbox) or (not self._served and self.server.crowded(self))
         return self._begun + _INCOMPLETE if hurry else self._active + _IDLE
 
     # --- a turn ---------------------------------------------------------------------------------------------------

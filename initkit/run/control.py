@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from initkit.settings.service import Service
 
 CLIENTS = 64
-_READERS = 48  # of them at most without the right to change something: they cannot lock the others out
-_REFUSED = 16  # clients beyond these are told that they are too many; still others wait
+_READERS = 32  # those without the right to change something have a share of their own: they cannot lock others out
+_REFUSED = 16  # of either, clients beyond these are told that they are too many
 _BACKLOG = 128
 _FAREWELL = 1.0  # seconds for the last replies
 _SO_PEERGROUPS = 59  # <asm-generic/socket.h>
@@ -47,7 +47,8 @@ class Server:
 
     def __init__(self, path: str, loop: Loop, manage: Callable[[], Manager], group: str = "") -> None:
         self.path, self.loop, self._manage = path, loop, manage
-        self.connections: list[Connection] = []
+        self._owners: list[Connection] = []
+        self._readers: list[Connection] = []
         self._gid = _group(group) if group else -1
         self._manager: Manager | None = None
         self._hungry: list[Connection] = []  # those that wait for their next turn
@@ -77,8 +78,12 @@ class Server:
             return ()
         socket = _socket.socket(fileno=fd)
         socket.setblocking(False)
-        connection = Connection(socket, self, self._rights(socket))
-        self.connections.append(connection)
+        rights = self._rights(socket)
+        if rights != EVERYTHING and len(self._readers) >= _READERS + _REFUSED:
+            socket.close()  # left to wait they would fill the queue, where nobody can be told from the owner
+            return ()
+        connection = Connection(socket, self, rights)
+        self._peers(connection).append(connection)
         self.loop.watch(fd, connection.turn)
         self.settle()
         return ()
@@ -99,19 +104,27 @@ class Server:
         return self._manager
 
     @property
-    def crowded(self) -> bool:
-        """Whether somebody cannot be served at present."""
-        return len(self.connections) > CLIENTS
+    def connections(self) -> list[Connection]:
+        """All clients."""
+        return self._owners + self._readers
+
+    def _peers(self, connection: Connection) -> list[Connection]:
+        return self._owners if connection.rights == EVERYTHING else self._readers
+
+    def _share(self, connection: Connection) -> int:
+        return CLIENTS if connection.rights == EVERYTHING else _READERS
+
+    def crowded(self, connection: Connection) -> bool:
+        """Whether some client of its kind cannot be served at present."""
+        return len(self._peers(connection)) > self._share(connection)
 
     def full(self, connection: Connection) -> bool:
-        """Whether so many others were there before that this client cannot be served."""
-        everything = connection.rights == EVERYTHING
-        peers = [each for each in self.connections if everything or each.rights != EVERYTHING]
-        return peers.index(connection) >= (CLIENTS if everything else _READERS)
+        """Whether so many others of its kind were there before that this client cannot be served."""
+        return self._peers(connection).index(connection) >= self._share(connection)
 
     def forget(self, connection: Connection) -> None:
         """A client has gone."""
-        self.connections.remove(connection)
+        self._peers(connection).remove(connection)
         if connection in self._hungry:
             self._hungry.remove(connection)
         self.loop.unwatch(connection.fileno())
@@ -128,7 +141,7 @@ class Server:
         self.loop.at(self._expire, min([self._resting, *(each.deadline for each in self.connections)]))
 
     def _listen(self) -> None:
-        wanted = len(self.connections) < CLIENTS + _REFUSED and self._resting == INFINITY
+        wanted = len(self._owners) < CLIENTS + _REFUSED and self._resting == INFINITY
         if wanted and not self._listening:
             self.loop.watch(self._socket.fileno(), self._accept)
         elif self._listening and not wanted:
@@ -165,12 +178,12 @@ class Server:
 
     def close(self) -> None:
         """Bring the last replies out, and end all connections."""
-        for each in list(self.connections):
+        for each in self.connections:
             tuple(each.turn())  # what has been asked meanwhile
-        for each in list(self.connections):
+        for each in self.connections:
             each.finish()
         deadline = time.monotonic() + _FAREWELL
-        for each in list(self.connections):
+        for each in self.connections:
             each.drain(deadline)
             each.close()
         self.settle()

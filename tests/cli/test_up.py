@@ -6,8 +6,10 @@ import fcntl
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from run.clients import supervisorctl
@@ -135,6 +137,17 @@ def test_a_manager_that_was_killed(up: Up) -> None:
     assert finish(running)[0] == 0
 
 
+def fill(path: str) -> list[socket.socket]:
+    """Connect until nobody else could."""
+    made: list[socket.socket] = []
+    try:
+        while True:
+            made.append(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK))
+            made[-1].connect(path)
+    except BlockingIOError:
+        return made
+
+
 def test_a_manager_that_is_stuck(up: Up) -> None:
     """It is said so, once, after the time that it may take."""
     names = "abcdefghij"
@@ -143,14 +156,20 @@ def test_a_manager_that_is_stuck(up: Up) -> None:
     running = up.start()
     up.wait_for(**dict.fromkeys(names, "active"))
     os.kill(running.pid, signal.SIGSTOP)
+    queue = fill(str(up.services.runtime / "initkit" / f"{up.services.prefix}a.sock"))
     try:
-        for verb in ("status", "stop"):
-            said = initkit(up.services, verb, f"{up.services.prefix}a")
+        with ThreadPoolExecutor() as pool:
+            asked = pool.map(
+                lambda verb: initkit(up.services, verb, f"{up.services.prefix}a"), ("status", "stop", "start", "reload")
+            )
+        for said in asked:
             assert (said.returncode, said.stderr.count("\n"), "does not answer" in said.stderr) == (4, 1, True)
         begun = time.monotonic()
         initkit(up.services, "status")
         assert time.monotonic() - begun < 5 * len(names) * 0.7  # not 5 s for each name
     finally:
+        for each in queue:
+            each.close()
         os.kill(running.pid, signal.SIGCONT)
     finish(running)
 

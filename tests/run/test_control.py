@@ -10,6 +10,7 @@ import resource
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from initkit.errors import InitkitError
 from initkit.run import client
 
 from .clients import Managed, UnixConnection, Wire, child_as, connect, proxy, request, sleeps_for_ever, timed
-from .harness import CHECKOUT, Services, alive, finish, until
+from .harness import CHECKOUT, PATIENCE, Services, alive, finish, until
 
 SLEEP = "ExecStart=/bin/sleep 1000\nRestart=on-failure"
 NOBODY = 65534
@@ -377,6 +378,78 @@ def test_no_room_for_another_client(managed: Managed) -> None:
         used = sum(map(int, Path(f"/proc/{pid}/stat").read_text().split()[13:15])) - before
         assert used < 50  # clock ticks: it has not tried again all the time
         resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+
+
+#: Becomes a user with a group, connects so often, says how often it could, and keeps what it has until it is to end.
+CROWD = """
+import os, socket, sys, threading, time
+path, (user, group, count, seconds) = sys.argv[1], map(int, sys.argv[2:])
+os.setgroups([]); os.setresgid(group, group, group); os.setresuid(user, user, user)
+made = [socket.socket(socket.AF_UNIX) for _ in range(count)]
+threads = [threading.Thread(target=each.connect, args=(path,), daemon=True) for each in made]
+for each in threads: each.start()
+end = time.monotonic() + seconds
+for each in threads: each.join(max(0, end - time.monotonic()))
+print(sum(not each.is_alive() for each in threads), flush=True)
+sys.stdin.read()
+"""
+
+
+@as_root
+def test_who_may_only_look_locks_nobody_out(services: Services) -> None:
+    """However many connections the group's members have: they do not count as the owner's."""
+    managed = Managed(services, f"{SLEEP}\nX-Initkit-ControlGroup={GROUP}")
+    managed.wait_for("active")
+    gid = grp.getgrnam(GROUP).gr_gid
+    words = map(str, (NOBODY, gid, 300, int(PATIENCE)))
+    crowd = subprocess.Popen(
+        [sys.executable, "-ISc", CROWD, managed.path, *words],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    with crowd:
+        assert crowd.stdout is not None
+        assert crowd.stdout.readline() == "300\n"  # nobody has to wait for them
+        with child_as(NOBODY, gid, [], lambda: asked(managed.path, "Ping")) as (found,):
+            assert found == [f"{managed.path}: the manager has too many clients", 4]
+        for _ in range(10):
+            managed.call("Restart")
+            assert managed.status()["state"] == "active"
+        assert len(list(Path(f"/proc/{managed.process.pid}/fd").iterdir())) < 100
+
+
+@pytest.fixture
+def stuck(tmp_path: Path) -> Iterator[socket.socket]:
+    """Somebody who listens, and takes nobody in; one waits already, and there is no room for another."""
+    path = str(tmp_path / "stuck.sock")
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first:
+        listener.bind(path)
+        listener.listen(0)
+        first.connect(path)
+        yield listener
+
+
+def test_a_queue_that_is_full_is_waited_at(stuck: socket.socket) -> None:
+    path = stuck.getsockname()
+    with pytest.raises(InitkitError) as caught:
+        client.call(path, "Ping", timeout=0.1)
+    assert str(caught.value) == f"{path}: the manager has taken nobody in within 0.1 s"
+    assert not isinstance(caught.value, client.NoManager)
+
+
+def test_who_waits_at_a_full_queue_has_his_turn(stuck: socket.socket) -> None:
+    found: list[object] = []
+    thread = threading.Thread(
+        target=lambda: found.append(client.call(stuck.getsockname(), "Ping", timeout=PATIENCE)), daemon=True
+    )
+    thread.start()
+    until(lambda: "(sleeping)" in Path(f"/proc/self/task/{thread.native_id}/status").read_text())
+    for _ in range(2):
+        taken, _ = stuck.accept()
+    assert b"Ping" in taken.recv(1000)
+    taken.sendall(b'{"parameters": {"pid": 1}}\0')
+    thread.join(PATIENCE)
+    taken.close()
+    assert found == [{"pid": 1}]
 
 
 def test_the_program_inherits_nothing_of_it(managed: Managed) -> None:
