@@ -39,7 +39,7 @@ def change(charge: Charge, verb: str) -> int:
     known = register.read(register.path_of(charge.service))
     done = progress.shown(
         f"{_DOING[method]} {charge.service.name}",
-        lambda tell: _ask(charge, method.capitalize()),
+        lambda tell: _ask(charge, method.capitalize(), manager),
         lambda tell: _tell(charge, tell),
     )
     if manager and not done:
@@ -68,10 +68,12 @@ def _reloads(charge: Charge) -> bool:
     return bool(charge.service.exec_reload) or charge.service.type == "notify-reload"
 
 
-def _ask(charge: Charge, method: str) -> int:
+def _ask(charge: Charge, method: str, manager: int) -> int:
     try:
         client.call(charge.socket, method, {"name": charge.service.name})
     except client.RemoteError as fault:
+        if manager and fault.name.endswith(".StopFailed"):  # it ends all the same
+            _see_off(charge, manager)
         raise meant(fault, charge.service.name) from None
     except client.NoManager:
         if method != "Stop":

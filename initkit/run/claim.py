@@ -176,8 +176,8 @@ def abandon(service: Service, path: str) -> None:
     if not os.path.lexists(path):
         return
     found = find(service)
-    if found:
-        end(service, found)
+    if found and end(service, found) and service.kill_mode != "none":
+        return  # what is left is to be found
     pidfile.unlink(path)
 
 

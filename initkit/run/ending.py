@@ -26,6 +26,7 @@ _TERMINATE, _ABORT, _KILL = "terminate", "abort", "kill"
 class Ending(Waiting):
     """How one service is brought down, whatever the cause."""
 
+    _outlived: frozenset[int] = frozenset()  # the main programs that the last end has not ended
     dormant = False  # whether it is to be started by traffic at its sockets, and has not been since
 
     def end(self) -> Part[None]:
@@ -177,8 +178,16 @@ class Ending(Waiting):
     def _main_gone(self) -> bool:
         return all(pid == 0 or pid in self.exits for pid in (self.main, self.control))
 
+    def survivors(self) -> list[Stat]:
+        """Those that were to end and have not; what KillMode=process and none leave is meant to be left."""
+        mode = self.service.kill_mode
+        if mode == "none" or self.family.childless():
+            return []
+        return [each for each in self.family.members() if mode != "process" or each.pid in self._outlived]
+
     def _clean_up(self) -> None:
         service = self.service
+        self._outlived = frozenset(pid for pid in (self.main, self.control) if pid and pid not in self.exits)
         if service.pid_file:
             pidfile.remove(service.pid_path, self.main)
         self.main = self.control = 0

@@ -172,9 +172,7 @@ class LifeManager:
         return Fault("StartFailed", name=self._name, status=outcome.exit_status or 1, reason=reason)
 
     def _survivors(self) -> Fault | None:
-        if self._service.kill_mode in ("process", "none") or self.life.family.childless():
-            return None  # what these modes leave is meant to be left
-        left = [f"{_comm(each.pid)}[{each.pid}]" for each in self.life.family.members()]
+        left = [f"{_comm(each.pid)}[{each.pid}]" for each in self.life.survivors()]
         return Fault("StopFailed", name=self._name, survivors=left) if left else None
 
     # --- what there is to know ------------------------------------------------------------------------------------

@@ -52,9 +52,9 @@ def supervise(
     ended: Callable[[bool], None] | None = None,
     register: Register | None = None,
 ) -> int:
-    """Look after one service until its last life is over: see `Life`. Nothing is left of it when `ended` is called,
-    with whether it has failed by itself; then those who asked over the control socket are told. What is started is
-    taken down in the `register`.
+    """Look after one service until its last life is over: see `Life`. `ended` is called when nothing is left of it, with
+    whether it has failed by itself. Then those who asked over the control socket are told. What is started is taken
+    down in the `register`.
 
     Raises:
         InitkitError: when it cannot be done here.
@@ -81,7 +81,7 @@ def supervise(
         finally:
             if server:
                 server.withdraw()
-            if ended and over:  # else the register is left, by which the service is found
+            if ended and over and not life.survivors():  # else the register is left, by which they are found
                 ended(not life.stopping and not life.outcome.clean)
             if server:
                 life.rest()

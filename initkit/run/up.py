@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from initkit.run.api import Manager
     from initkit.run.life import Life
-    from initkit.run.register import Register
     from initkit.settings.service import Service
 
 
@@ -81,7 +80,7 @@ def _up(services: Sequence[Service], ordered: order.Order, name: str) -> int:
         )
         for each in services
     }
-    registers = _registers(services, lives, f"{services[0].runtime_root}/initkit/{name}.sock", output.say)
+    _take_down(services, lives, f"{services[0].runtime_root}/initkit/{name}.sock", output.say)
     fleet = Fleet(list(lives.values()), ordered, loop, output.say, hangup)
     fleet.subscribe(lambda name: sources[name].finish() if name in sources and lives[name].state in _OVER else None)
     server = _listen(services, name, loop, fleet, output.say)
@@ -92,8 +91,9 @@ def _up(services: Sequence[Service], ordered: order.Order, name: str) -> int:
         _end_strays(roll, output.say)
         if aliases:
             aliases.withdraw()
-        for register in registers:  # else they are left, by which the services are found
-            register.remove()
+        for life in lives.values():  # else they are left, by which the services are found
+            if life.register and not life.survivors():
+                life.register.remove()
         return status
     finally:
         output.close()
@@ -104,9 +104,7 @@ def _up(services: Sequence[Service], ordered: order.Order, name: str) -> int:
             server.close()
 
 
-def _registers(
-    services: Sequence[Service], lives: dict[str, Life], socket: str, say: Callable[[str], None]
-) -> list[Register]:
+def _take_down(services: Sequence[Service], lives: dict[str, Life], socket: str, say: Callable[[str], None]) -> None:
     """Take down what the services start, where that can be done.
 
     Raises:
@@ -122,7 +120,6 @@ def _registers(
         for register in made:
             register.remove()
         raise
-    return made
 
 
 def _reporter(say: Callable[[str], None]) -> Callable[[str, str], None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -237,6 +238,37 @@ def test_survivors_are_named(services: Services) -> None:
     assert stopped.returncode == 1
     assert f"[{service.main}]" in stopped.stderr and f"[{service.child}]" in stopped.stderr
     assert services.pid(service.unit) == service.main
+
+
+@pytest.mark.parametrize(("mode", "who"), [("control-group", {"main", "child"}), ("process", {"main"})])
+def test_survivors_of_a_managers_stop_stay_known(services: Services, mode: str, who: set[str]) -> None:
+    """The manager ends with its service, whose survivors are found all the same: no second copy is started."""
+    service = Listeners(
+        services, f"TimeoutStopSec=200ms\nSendSIGKILL=no\nRestart=always\nKillMode={mode}", ignored="TERM"
+    )
+    for _ in range(2):
+        stopped = service.do("stop")
+        assert stopped.returncode == 1
+        assert {each for each in service.pids if f"[{service.pids[each]}]" in stopped.stderr} == who
+        told = service.do("status", "--json")
+        assert (told.returncode, json.loads(told.stdout)["mainPid"]) == (0, service.main)
+    for _ in range(2):
+        again = service.do("start")
+        assert again.returncode == 1
+        assert "not started: " in again.stderr and f"[{service.main}]" in again.stderr
+    os.kill(service.main, signal.SIGKILL)
+    os.kill(service.child, signal.SIGKILL)
+    assert service.do("start").returncode == 0
+    assert service.do("status").returncode == 0
+
+
+@pytest.mark.parametrize("mode", ["process", "none"])
+def test_what_a_manager_leaves_on_purpose_is_no_service(services: Services, mode: str) -> None:
+    service = Listeners(services, f"KillMode={mode}\nRestart=always")
+    assert service.do("stop").returncode == 0
+    assert alive(service.child) and alive(service.main) == (mode == "none")
+    assert service.do("status").returncode == 3
+    assert service.do("start").returncode == 0
 
 
 def test_a_stopped_process_hears_of_it(services: Services) -> None:

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from run.clients import supervisorctl
-from run.harness import PATIENCE, Services, finish, lines, until
+from run.harness import PATIENCE, Services, finish, leave, lines, until
 from run.ups import SLEEP, Up
 
 from .ways import initkit, python
@@ -135,6 +135,24 @@ def test_a_manager_that_was_killed(up: Up) -> None:
     up.wait_for(web="active", other="active")
     assert initkit(up.services, "status", web, **ELSEWHERE).returncode == 0
     assert finish(running)[0] == 0
+
+
+def test_survivors_of_a_manager_that_has_ended(up: Up) -> None:
+    """They are listed, and started no second time."""
+    stubborn = up.services.script(f"trap '' TERM; echo $$ >> {up.log}; while :; do sleep 0.02; done")
+    web = up.add("web", f"ExecStart={stubborn}\nTimeoutStopSec=200ms\nSendSIGKILL=no")
+    other = up.add("other", SLEEP)
+    running = up.start()
+    up.wait_for(web="active", other="active")
+    until(lambda: lines(up.log))
+    leave(running)
+    assert running.stderr and "left running" in running.stderr.readline()
+    listed = json.loads(initkit(up.services, "status", "--json").stdout)
+    assert [each["mainPid"] for each in listed if each["name"] in (web, other)] == [int(lines(up.log)[0])]
+    again = up.start()
+    _, said = again.communicate(timeout=PATIENCE)
+    assert (again.returncode, f"{web}: not started: " in said) == (1, True)
+    assert len(lines(up.log)) == 1
 
 
 def fill(path: str) -> list[socket.socket]:
