@@ -15,7 +15,7 @@ import pytest
 
 from initkit.run import client
 
-from .clients import at_rest, waits
+from .clients import Wire, at_rest, waits
 from .harness import PATIENCE, WITHOUT_GROUPS, Services, alive, finish, lines, until
 from .ups import SLEEP, Up, logged
 
@@ -325,7 +325,9 @@ def test_no_service_keeps_a_descriptor_open(services: Services) -> None:
             up.add(f"of{count}n{number}", f"{SLEEP}\nRestart=always\nStandardOutput=null\nStandardError=null")
         running = up.start()
         until(lambda up=up, count=count: list(up.states().values()) == ["active"] * count)
-        found.append(len(os.listdir(f"/proc/{running.pid}/fd")))
+        with Wire(f"{services.runtime}/initkit/{up.name}.sock") as wire:
+            assert wire.ask("Ping")  # those that came before have gone
+            found.append(len(os.listdir(f"/proc/{running.pid}/fd")))
         finish(running)
     assert found[0] == found[1]
 
