@@ -28,6 +28,7 @@ class Ending(Waiting):
 
     _outlived: frozenset[int] = frozenset()  # the main programs that the last end has not ended
     dormant = False  # whether it is to be started by traffic at its sockets, and has not been since
+    _preserved = False  # whether the last life has left what only a restart is to find
 
     def end(self) -> Part[None]:
         """ExecStop=, then the signals, then ExecStopPost=; nothing is left when it is done."""
@@ -37,7 +38,7 @@ class Ending(Waiting):
         if self.main in self.exits and not self.outcome.result:
             self.ended()
         first = yield from self._first()
-        number = service.restart_kill_signal if self.then == "start" else 0
+        number = service.restart_kill_signal if self.returning else 0
         yield from self._kill(first, number or service.kill_signal)
         self._take_down_end()
         posts = () if self.outcome.unstarted or self.dormant else service.exec_stop_post
@@ -192,11 +193,8 @@ class Ending(Waiting):
             pidfile.remove(service.pid_path, self.main)
         self.main = self.control = 0
         self.exits.clear()
-        if plan.leaves_something(service):
-            from initkit.run import leftovers
-
-            restarted = self.then == "start" or (not self.stopping and will_restart(service, self.outcome))
-            leftovers.remove(service, self.invocation, self._uid(), restarted=restarted)
+        restarted = self.returning or (not self.stopping and will_restart(service, self.outcome))
+        self._remove_leavings(self._uid(), restarted=restarted)
         self._forget_bus()
         if self.joined:
             self.joined.leave()
@@ -209,6 +207,18 @@ class Ending(Waiting):
         if self.user:
             self.user.release()
             self.user = None
+
+    def _remove_leavings(self, user: int, *, restarted: bool) -> None:
+        if plan.leaves_something(self.service):
+            from initkit.run import leftovers
+
+            leftovers.remove(self.service, self.invocation, user, restarted=restarted)
+            self._preserved = restarted
+
+    def end_for_good(self) -> None:
+        """No restart follows, whatever the end was taken for."""
+        if self._preserved:
+            self._remove_leavings(0, restarted=False)
 
     def _forget_bus(self) -> None:
         """Ask no more."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _UP = ("active", "reloading")
 _DOWN = ("inactive", "failed")
+_WAITING = ("wait", "hold")  # what a life that is down does, by its `then`
 
 
 class Fleet:
@@ -126,7 +127,7 @@ class Fleet:
     @staticmethod
     def _rests(life: Life) -> bool:
         """Whether it has come to where it was to go: up, or down until it is asked to start."""
-        return (life.state in _UP and not life.stopping) or (life.state in _DOWN and life.then == "wait")
+        return (life.state in _UP and not life.stopping) or (life.state in _DOWN and life.then in _WAITING)
 
     def _do(self, name: str, job: Job) -> None:
         if job.what == "start":
@@ -134,9 +135,16 @@ class Fleet:
             return
         if job.what == "restart":
             self._jobs[name] = Job("start", None).join(job)
-        done = _ignored if job.what == "restart" else job.done
-        self._managers[name].stop(name, done, stay=True)
+            self._managers[name].hold()
+        else:
+            self._end(name, job.done)
         self._loop.wake(self._lives[name].kin)
+
+    def _end(self, name: str, done: Done) -> None:
+        """Stop it. One that is held between the halves of a restart has to let go of what it keeps."""
+        if self._lives[name].then == "hold":
+            self._busy.add(name)
+        self._managers[name].stop(name, done, stay=True)
 
     def _start(self, name: str, job: Job) -> None:
         life = self._lives[name]
@@ -148,6 +156,9 @@ class Fleet:
             job.done(Fault("StartFailed", name=name, status=1, reason=reason))
             self._let_down(name)
             self._trigger(name, self._order.on_failure[name])
+            if life.then == "hold":
+                self._end(name, _ignored)
+                self._loop.wake(life.kin)
             return
         self._kept.discard(name)
         self._yielded.pop(name, None)
@@ -176,21 +187,25 @@ class Fleet:
             self._failures.pop(name, None)
             for each in sorted(self._order.upholds[name]):
                 self._uphold(each, name)
-        elif life.state in _DOWN and life.then == "wait" and name in self._busy:
+        elif life.state in _DOWN and life.then in _WAITING and name in self._busy:
             self._busy.discard(name)
-            if life.state == "failed":
-                self._failures.setdefault(name, life.outcome.exit_status or 1)
-            self._let_down(name)
-            failed = life.state == "failed"
-            self._trigger(name, self._order.on_failure[name] if failed else self._order.on_success[name])
-            for each in sorted(self._order.upheld_by[name]):
-                if self._lives[each].state in _UP:
-                    self._uphold(name, each)
-            if life.verdict is not None and not self._quitting:  # SuccessAction=exit, FailureAction=exit
-                self._say(f"{name}: ends the manager")
-                self._verdict = life.verdict
-                self.quit()
+            if before not in _DOWN:  # else it has only let go of what it kept for a restart
+                self._ended(name, life)
         self._stir(name)
+
+    def _ended(self, name: str, life: Life) -> None:
+        failed = life.state == "failed"
+        if failed:
+            self._failures.setdefault(name, life.outcome.exit_status or 1)
+        self._let_down(name)
+        self._trigger(name, self._order.on_failure[name] if failed else self._order.on_success[name])
+        for each in sorted(self._order.upheld_by[name]):
+            if self._lives[each].state in _UP:
+                self._uphold(name, each)
+        if life.verdict is not None and not self._quitting:  # SuccessAction=exit, FailureAction=exit
+            self._say(f"{name}: ends the manager")
+            self._verdict = life.verdict
+            self.quit()
 
     def _restart_followers(self, name: str) -> None:
         """RestartMode=normal: a service that is restarted, by itself as well, takes those with it that follow it."""

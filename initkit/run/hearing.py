@@ -58,7 +58,9 @@ class Hearing:
         self.changed: Callable[[], None] = _nothing  # told when the state or the status text is another
         self.monitored: dict[str, str] = {}  # about the service whose end started this one: systemd.exec(5)
         self.stopping = False
-        self.then = ""  # what follows a stop that was asked for: "start", "wait" until it is asked for, or the end
+        # What follows a stop that was asked for: "start"; "hold" until the start that it is to be is asked for; "wait"
+        # until one is asked for, if ever; or the end.
+        self.then = ""
         self.restarts = 0  # since the last start that was asked for
         self.reloads = 0  # that were asked for
         self.reloaded = 0  # how many of them are over
@@ -85,6 +87,11 @@ class Hearing:
         self.access = self.service.notify_access
         self.interval = self.service.watchdog  # seconds, that signs of life may be apart
         self.unguard()
+
+    @property
+    def returning(self) -> bool:
+        """Whether a stop that was asked for is one half of a restart."""
+        return self.then in ("start", "hold")
 
     @property
     def ending(self) -> bool:

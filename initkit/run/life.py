@@ -104,6 +104,7 @@ class Life(Starting):
                 continue
             if self.stopping or not (restarts or self._may_sleep()):
                 self.part()
+                self.end_for_good()
                 return self._exit_status()
 
     def _live(self) -> Part[None]:
@@ -267,7 +268,7 @@ class Life(Starting):
         if not self.dormant and (not wanted or service.restart_mode != "direct"):
             self._act("SuccessAction" if outcome.clean else "FailureAction")
         if self.verdict is not None or not wanted:
-            if self.then != "start":
+            if not self.returning:
                 self._tell_end()
             return False
         interval, burst = service.start_limit_interval, service.start_limit_burst
@@ -286,7 +287,7 @@ class Life(Starting):
         """What the settings want of the manager now: to end, or what is systemd's alone."""
         service = self.service
         action = getattr(service, type(service).rows[directive].attribute)
-        if self.then == "start" or action == "none":
+        if self.returning or action == "none":
             return
         if action == "exit":
             self.verdict = manager_status(service, self.outcome)
@@ -303,6 +304,10 @@ class Life(Starting):
     def _again(self) -> Part[bool]:
         """After a stop that was asked for: whether a start is to follow, now or when it is asked for."""
         self.deadline = INFINITY
+        yield from self._hold()
+        if self.then != "start":
+            yield from self._let_go()
+        self.deadline = INFINITY
         self.dormant = self.service.on_demand and self.then == "wait"  # a restart starts it at once
         if self.then == "wait":
             self.part()
@@ -314,9 +319,24 @@ class Life(Starting):
         self.stopping, self.then, self.restarts, self._starts = False, "", 0, ()
         return True
 
+    def _hold(self) -> Part[None]:
+        """Between the halves of a restart: down, with everything that the next life is to have."""
+        if self.then == "hold":
+            self._enter_down()
+        while self.then == "hold":
+            self.handle((yield INFINITY))
+
+    def _let_go(self) -> Part[None]:
+        """Part with what the next life would have had."""
+        self.end_for_good()
+        yield from ()
+
     def rest(self) -> None:
         """Be down."""
         self.handed.rest()
+        self._enter_down()
+
+    def _enter_down(self) -> None:
         self.enter("inactive" if self.outcome.clean else "failed")
 
     def _fail(self, text: str) -> None:

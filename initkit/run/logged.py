@@ -48,10 +48,9 @@ class Logged(Life):
         if not self.ending:
             yield from super().come_up()
 
-    def _again(self) -> Part[bool]:
-        if self.then != "start":
-            yield from self._finish()
-        return (yield from super()._again())
+    def _let_go(self) -> Part[None]:
+        yield from self._finish()
+        yield from super()._let_go()
 
     def _begin(self) -> Part[None]:
         """A logger that cannot even be started is as bad as a program that cannot."""

@@ -67,12 +67,19 @@ class LifeManager:
     def stop(self, name: str, done: Done, *, stay: bool = False) -> None:
         """Stop it; done when nothing is left. Unless it is to `stay`, the manager ends, and is done then."""
         life = self.life
-        if life.state in _DOWN and (stay or life.then != "wait"):
+        if life.state in _DOWN and life.then != "hold" and (stay or life.then != "wait"):
             done(None)
             return
         self._wishes.append(_Wish("stop", done))
         if life.then or not life.stopping:
             life.stopping, life.then = True, "wait" if stay else ""
+
+    def hold(self) -> None:
+        """The first half of a restart: stop it, and keep what the next life is to have until it is started, or stopped
+        after all."""
+        life = self.life
+        if life.state not in _DOWN and (life.then or not life.stopping):
+            life.stopping, life.then = True, "hold"
 
     def restart(self, name: str, done: Done) -> None:
         """Stop and start it; done when it is ready."""

@@ -16,16 +16,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from initkit.run import client
 
-from .harness import PATIENCE, Services, finish, until
+from .harness import ALONE, PATIENCE, SHARED, Services, finish, until
+from .ups import SLEEP, Up
 
 MANAGER = "io.initkit.Manager"
 SUPERVISORCTL = Path(sys.executable).with_name("supervisorctl")
 
 
+alone_and_shared = pytest.mark.parametrize("services", [ALONE, SHARED], indirect=True)
+
+
 class Managed:
-    """A service that `initkit run` supervises in the foreground."""
+    """A service that `initkit run` supervises in the foreground, or `initkit up` together with another one."""
 
     def __init__(self, services: Services, settings: str, *, unit: str = "", name: str = "") -> None:
         self.services, self.unit = services, services.unit(settings, unit=unit, name=name)
@@ -35,7 +41,13 @@ class Managed:
 
     def run(self) -> subprocess.Popen[str]:
         """Start its manager; returns when it listens."""
-        self.process = self.services.foreground(self.unit)
+        if self.services.shared:
+            up = Up(self.services)
+            up.units.append(self.unit)
+            up.add("other", SLEEP)
+            self.process = up.start()
+        else:
+            self.process = self.services.foreground(self.unit)
         until(lambda: self.listens() or self.process.poll() is not None, "the control socket")
         assert self.process.poll() is None, self.process.communicate()
         return self.process
@@ -50,6 +62,8 @@ class Managed:
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """A method of the manager's, by initkit's own client."""
+        if self.services.shared:
+            parameters.setdefault("name", self.name)
         return client.call(self.path, method, parameters, timeout=PATIENCE)
 
     def status(self) -> dict[str, Any]:

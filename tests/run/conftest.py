@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from .harness import Services, adopt_orphans
+from .harness import SHARED, Services, adopt_orphans
 from .ups import Up
 
 
@@ -16,9 +16,10 @@ def _orphans() -> None:
 
 
 @pytest.fixture
-def services() -> Iterator[Services]:
-    """A place for services; when the test is over, nothing of them is left."""
+def services(request: pytest.FixtureRequest) -> Iterator[Services]:
+    """A place for services; when the test is over, nothing of them is left. `alone_and_shared` has a test run twice."""
     made = Services()
+    made.shared = getattr(request, "param", "") == SHARED
     yield made
     made.close()
 

@@ -41,6 +41,8 @@ printf '%s\n' "$@" > "$out.args"
 mv "$out.umask" "$out"
 """
 
+#: How a service may be managed; by itself or under `initkit up`, its clients see the same.
+ALONE, SHARED = "alone", "shared"
 Environment = Mapping[str, str]
 Found = TypeVar("Found")
 #: Hides the control groups from what comes after it; where that may not be done, there are none anyway.
@@ -152,6 +154,7 @@ class Services:
         self.prefix = f"t{secrets.token_hex(4)}"
         self._before = set(_descendants(os.getpid()))
         self._count = 0
+        self.shared = False  # whether a `Managed` one has its manager together with another service
         self.runtime = Path("/run") if os.geteuid() == 0 else self.folder / "run"
         self.runtime.mkdir(exist_ok=True, mode=0o700)
 

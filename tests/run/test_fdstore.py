@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from .clients import Managed
+from .clients import Managed, alone_and_shared
 from .harness import Services, finish, lines, until
 
 #: Sends descriptors along, tells what it was handed, and does as a file says, line by line.
@@ -86,6 +86,7 @@ class Storing(Managed):
         return count
 
 
+@alone_and_shared
 def test_they_come_back_behind_the_sockets(services: Services) -> None:
     service = Storing(
         services,
@@ -102,6 +103,7 @@ def test_they_come_back_behind_the_sockets(services: Services) -> None:
     service.end()
 
 
+@alone_and_shared
 def test_a_crash_keeps_them(services: Services) -> None:
     service = Storing(
         services,
@@ -144,6 +146,7 @@ def test_they_can_be_taken_back(services: Services) -> None:
     service.end()
 
 
+@alone_and_shared
 def test_what_has_hung_up_goes_unless_it_is_to_stay(services: Services) -> None:
     service = Storing(
         services,
@@ -174,6 +177,7 @@ def test_without_a_store_they_are_closed(services: Services, settings: str) -> N
     service.end()
 
 
+@alone_and_shared
 @pytest.mark.parametrize(("preserve", "restarted", "stopped"), [("no", 0, 0), ("restart", 1, 0), ("yes", 1, 1)])
 def test_when_they_are_let_go(services: Services, preserve: str, restarted: int, stopped: int) -> None:
     """FileDescriptorStorePreserve=, with supervisorctl's idea of a stop: the manager stays."""
@@ -262,6 +266,7 @@ def test_a_store_alone_makes_a_notify_socket(services: Services) -> None:
     assert finish(process)[0] == 0
 
 
+@alone_and_shared
 def test_a_socket_in_the_store_serves_on(services: Services) -> None:
     """What the store is for: a connection outlives the program that accepted it."""
     service = Storing(

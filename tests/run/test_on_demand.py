@@ -7,6 +7,7 @@ import socket
 
 import pytest
 
+from .clients import alone_and_shared
 from .harness import PATIENCE, Services, finish, lines, until
 from .test_sockets import SERVER, Listening, ask
 
@@ -80,6 +81,7 @@ def test_traffic_that_nobody_takes_does_not_spin(services: Services) -> None:
     assert "started 4 times within 3600 s" in errors
 
 
+@alone_and_shared
 def test_restart_and_stop_of_one_that_waits(services: Services) -> None:
     path = str(services.folder / "e.sock")
     log = services.out / "log"
@@ -94,6 +96,8 @@ def test_restart_and_stop_of_one_that_waits(services: Services) -> None:
     assert ask(path) not in ("", str(first))
     assert lines(log) == ["stop"]  # of the one that has run
     assert service.call("Stop") == {}
+    if services.shared:
+        service.process.terminate()
     assert service.process.wait(PATIENCE) == 0
 
 

@@ -142,12 +142,17 @@ def test_exit_status_lists(services: Services, settings: str, end: str, again: b
 
 
 def test_stop_during_the_pause(services: Services) -> None:
-    settings, log = lives(services, "Restart=always\nRestartSec=1000")
+    """What is preserved for a restart goes when there is none."""
+    folder = services.runtime / services.prefix
+    preserved = f"RuntimeDirectory={services.prefix}\nRuntimeDirectoryPreserve=restart"
+    settings, log = lives(services, f"Restart=always\nRestartSec=1000\n{preserved}")
     running = services.foreground(services.unit(settings))
     until(lambda: lines(log) and "restarted in" in (running.stderr.readline() if running.stderr else ""))
+    assert folder.exists()
     status, _, _ = finish(running)
     assert status == 0
     assert len(lines(log)) == 1
+    assert not folder.exists()
 
 
 def test_a_stop_is_no_failure_to_restart_after(services: Services) -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from initkit.run import client
 
-from .clients import Managed
+from .clients import Managed, alone_and_shared
 from .harness import PATIENCE, Services, alive, finish, free_port, lines, until
 from .ups import SLEEP, Up
 
@@ -251,6 +251,7 @@ os.execv(sys.executable, [sys.executable, "-m", "initkit", "run", {str(unit)!r},
 # --- keeping --------------------------------------------------------------------------------------------------------
 
 
+@alone_and_shared
 def test_no_connection_is_lost_in_50_restarts(services: Services) -> None:
     """Clients connect all the time, over TCP and a Unix socket: each is answered by one life or the next."""
     port, path = free_port(), str(services.folder / "f.sock")

@@ -17,7 +17,7 @@ import pytest
 from initkit.errors import InitkitError
 from initkit.run import client, interface
 
-from .clients import MANAGER, Managed, Wire, proxy, request, timed
+from .clients import MANAGER, Managed, Wire, alone_and_shared, proxy, request, timed
 from .harness import PATIENCE, Services, alive, lines, until
 
 SLEEP = "ExecStart=/bin/sleep 1000\nRestart=on-failure"
@@ -331,6 +331,7 @@ def test_start_of_what_runs(managed: Managed) -> None:
     assert managed.status()["mainPid"] == main
 
 
+@alone_and_shared
 def test_restart(services: Services) -> None:
     log = services.out / "log"
     program = services.script(
