@@ -52,9 +52,9 @@ def supervise(
     ended: Callable[[bool], None] | None = None,
     register: Register | None = None,
 ) -> int:
-    """Look after one service until its last life is over: see `Life`. `ended` is called when nothing is left of it, with
-    whether it has failed by itself. Then those who asked over the control socket are told. What is started is taken
-    down in the `register`.
+    """Look after one service until its last life is over: see `Life`. `ended` is called when nothing is left of it,
+    with whether it has failed by itself. Then those who asked over the control socket are told. What is started is
+    taken down in the `register`.
 
     Raises:
         InitkitError: when it cannot be done here.
