@@ -46,6 +46,9 @@ class Fleet:
         self._quitting = False
         self._states: dict[str, str] = {}  # as last seen
         self._verdict: int | None = None  # the exit status that a service has decided on
+        self._idlers = [name for name, life in self._lives.items() if life.service.type == "idle"]
+        for name in self._idlers:
+            self._lives[name].idle = self._is_idle
         for name, manager in self._managers.items():
             loop.add(self._lives[name].kin, self._lives[name].task())
             manager.subscribe(self._changed)
@@ -106,6 +109,19 @@ class Fleet:
                 else:
                     self._do(name, self._jobs.pop(name))
                     self._stir(name)
+        for name in self._idlers if stirred else ():
+            if self._lives[name].state == "activating":
+                self._loop.wake(self._lives[name].kin)
+
+    def _is_idle(self) -> bool:
+        """Whether all have come to where they were to go, but those of Type=idle and who waits for them."""
+        waiting: set[str] = set()
+        more = {*self._idlers}
+        while more:
+            waiting |= more
+            more = {behind for each in more for behind in self._hindered.get(each, ())} - waiting
+        others = {*self._jobs, *self._busy} - waiting
+        return all(each not in self._jobs and self._rests(self._lives[each]) for each in others)
 
     def _hindrance(self, name: str, what: str) -> str | None:
         """Who is in the way of that, perhaps itself: a start waits until those that it starts after have started or

@@ -14,14 +14,19 @@ from initkit.run.outcome import Outcome, result_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from initkit.run.waiting import Part
     from initkit.settings.command import Command
 
+_IDLE = 5.0  # seconds that Type=idle waits for others at the most: systemd.service(5)
 _PAUSE = 0.1  # seconds between two looks at a file that the system has no watch left for
 
 
 class Starting(Ending):
     """How one service is brought up."""
+
+    idle: Callable[[], bool] = staticmethod(lambda: True)  # whether nothing is done for other services at present
 
     def come_up(self) -> Part[None]:
         """To readiness, or to an outcome."""
@@ -85,6 +90,10 @@ class Starting(Ending):
             return
         if service.type == "dbus" and not self._ask_bus():
             return
+        if service.type == "idle":
+            yield from self._until_idle()
+        if self.ending:
+            return
         pid = self._start_program(None if service.callable else service.exec_start[0])
         self.main, self.control = (0, pid) if service.type == "forking" else (pid, 0)
         if not pid or not (yield from self.executed(pid)):
@@ -100,6 +109,12 @@ class Starting(Ending):
             yield from self.until(self._has_name)
             self._name_late(f"no {service.bus_name} on the message bus")
         self.write_main_pid()
+
+    def _until_idle(self) -> Part[None]:
+        """Type=idle: until nothing else is being started or stopped, and not for long."""
+        limit = time.monotonic() + _IDLE
+        while not self.idle() and not self.ending and time.monotonic() < limit:
+            self.handle((yield min(self.deadline, limit)))
 
     def _name_late(self, what: str) -> None:
         """What a start has waited for in vain."""

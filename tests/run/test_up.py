@@ -57,6 +57,33 @@ def test_start_in_parallel_what_may_be(up: Up) -> None:
     assert finish(running)[0] == 0
 
 
+def test_an_idle_service_lets_all_others_go_first(up: Up) -> None:
+    """Who starts after it is no reason to wait."""
+    gate = up.services.out / "gate"
+    up.add("idle", f"Type=idle\nExecStart={up.services.script(f'echo idle >> {up.log}; exec sleep 1000')}")
+    up.add("behind", f"ExecStartPre={up.say('behind')}\n{SLEEP}", "After=@idle@")
+    waiting = up.services.script(f"while ! [ -e {gate} ]; do sleep 0.01; done; echo slow >> {up.log}")
+    up.add("slow", f"ExecStartPre={waiting}\n{SLEEP}")
+    up.add("after", f"ExecStartPre={up.say('after')}\n{SLEEP}", "After=@slow@")
+    running = up.start()
+    up.wait_for(idle="activating", slow="activating", behind="inactive", after="inactive")
+    gate.touch()
+    up.wait_for(idle="active", slow="active", behind="active", after="active")
+    assert lines(up.log) == ["slow", "after", "idle", "behind"]
+    assert finish(running) == (0, "", "")
+
+
+def test_an_idle_service_does_not_wait_for_ever(up: Up) -> None:
+    up.add("idle", f"Type=idle\n{SLEEP}")
+    up.add("slow", f"ExecStartPre=/bin/sleep 1000\n{SLEEP}")
+    running = up.start()
+    up.wait_for(idle="activating", slow="activating")
+    up.wait_for(idle="active", slow="activating")
+    up.call("Stop", name=f"{up.services.prefix}slow")
+    up.call("Restart", name=f"{up.services.prefix}idle")
+    assert finish(running)[0] == 0
+
+
 def test_cycle(up: Up) -> None:
     a, b, c = (up.add(name, SLEEP, f"After=@{other}@") for name, other in ("ab", "bc", "ca"))
     up.add("d", SLEEP, "After=@a@")
