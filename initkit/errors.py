@@ -59,6 +59,15 @@ class AlreadyRunning(InitkitError):  # noqa: N818 - a state, and no fault of any
         self.pid = pid
 
 
+class HasManager(InitkitError):  # noqa: N818
+    """The service that was to be started is down under a manager of several: its `pid`, and its `socket`."""
+
+    def __init__(self, name: str, pid: int, socket: str) -> None:
+        said = f"{name} is down under a manager that has others, too, pid {pid}"
+        super().__init__(said, hint=f"initkit start {name} has it started there")
+        self.pid, self.socket = pid, socket
+
+
 class NotRunning(InitkitError):  # noqa: N818
     """There is no daemon to be spoken to: exit status 7 (LSB: program is not running)."""
 

@@ -44,8 +44,8 @@ def stop_it(service: Service) -> int:
 
 
 def _stop(service: Service, found: Found, tell: Tell) -> int:
-    if found.shared:
-        raise InitkitError(f"{service.name}: its manager, which has others, too, does not answer")
+    if found.shared and found.known and found.known.manager:
+        raise InitkitError(f"{service.name}: {survey.silent(found.known.manager.pid)}")
     survivors = claim.end(service, found, tell)
     if not survivors:
         claim.see_off(service, found.known)

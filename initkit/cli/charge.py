@@ -37,7 +37,7 @@ class Charge(Record):
     @property
     def shared(self) -> bool:
         """Whether the manager has several services: see `initkit.run.aliases`."""
-        return os.path.islink(self.socket)
+        return os.path.islink(self.socket) or self.socket != socket_path(self.service)
 
     def demand_script(self) -> None:
         """Check that a script of the init's, where it has the service in one, can be run.
@@ -82,6 +82,9 @@ def manager(service: Service) -> Charge | None:
         path = socket_path(each)
         if answers(path):
             return Charge(each, path)
+        by_register = survey.managers_socket(each.runtime_root, each.name)  # that has others, and lacks this name
+        if by_register not in ("", path) and answers(by_register):
+            return Charge(each, by_register)
     return None
 
 

@@ -114,6 +114,8 @@ def status_of(told: dict[str, Any], charge: Charge) -> int:
     own = [each for each in told["processes"] if told.get("loggerPid") not in (each["pid"], each["parent"])]
     if own or told["state"] in ("active", "reloading"):
         return _RUNNING
+    if not charge.socket and told.get("statusText"):
+        return _UNKNOWN  # its manager does not answer
     return _DEAD if told["state"] == "failed" and not charge.socket else _STOPPED
 
 
@@ -152,15 +154,17 @@ def _known(root: str, name: str, listed: dict[str, list[dict[str, Any]] | None])
     """What there is to know of a service by its name alone; several for a manager that has several. By all their names
     it is asked once: what each socket has said is `listed`."""
     path = f"{root}/initkit/{name}.sock"
-    socket = os.path.realpath(path)
+    own = os.path.lexists(path)
+    socket = os.path.realpath(path) if own else survey.managers_socket(root, name)
     if socket not in listed:
         listed[socket] = _list(socket)
     told = listed[socket]
     if told is None:
         found = survey.recorded_service(root, name)
-        if found["state"] != "inactive":  # or it may be the socket of a manager that has several, and is stuck or dead
+        # Else it may be the socket of a manager that has several, and is stuck or dead.
+        if found["state"] != "inactive" or found.get("statusText"):
             yield found
-    elif not os.path.islink(path):
+    elif own and not os.path.islink(path):
         yield from told
 
 

@@ -17,7 +17,8 @@ _OTHERS = ("pyproject.toml", "Cargo.toml")  # settings of other tools, that lie 
 
 def main(verb: str, argv: list[str]) -> int:
     """Run several services in the foreground. argparse would stay in memory as long as they run."""
-    files, name = argv, "up"
+    files: list[str] = argv
+    name: str | None = None
     if len(argv) > 1 and argv[0] == "--name":
         name, files = argv[1], argv[2:]
     if any(word.startswith("-") for word in files):
@@ -26,7 +27,8 @@ def main(verb: str, argv: list[str]) -> int:
     from initkit.settings.find import check_name
     from initkit.settings.load import load
 
-    check_name(name)
+    if name is not None:
+        check_name(name)
     user = is_users_own()
     services = [load(file, user=user) for file in files or _here()]
     for service in services:
@@ -38,7 +40,7 @@ def main(verb: str, argv: list[str]) -> int:
         names.add(each.name)
     from initkit.run.up import up
 
-    return up(services, name)
+    return up(services, name or "")
 
 
 def _here() -> list[str]:
@@ -66,5 +68,9 @@ def parser(verb: str) -> ArgumentParser:
         " find them by their names.",
     )
     made.add_argument("files", nargs="*", metavar="FILE", help="settings files; without any, all in this directory")
-    made.add_argument("--name", default="up", help="of the control socket, NAME.sock beside those of services")
+    made.add_argument(
+        "--name",
+        help="of the control socket, NAME.sock beside those of services: one that no other manager has"
+        " (the default is up, or the first of up-2, up-3, … that is free)",
+    )
     return made

@@ -9,7 +9,7 @@ import fcntl
 import os
 
 from initkit import plan
-from initkit.errors import AlreadyRunning, InitkitError
+from initkit.errors import AlreadyRunning, HasManager, InitkitError
 from initkit.run import pidfile, register
 from initkit.run.register import Register
 
@@ -58,7 +58,7 @@ def take(service: Service, socket: str, say: Say) -> Register | None:
     """Become the manager of a service that does not run; None where no register can be kept, which is no failure.
 
     Raises:
-        AlreadyRunning
+        AlreadyRunning, HasManager
         InitkitError: when something is left that cannot be ended.
     """
     path = register.path_of(service)
@@ -94,6 +94,7 @@ def clear(service: Service, say: Say) -> None:
 
     Raises:
         AlreadyRunning: nothing is left over: it runs.
+        HasManager: it is down, and a manager has it.
         InitkitError: when something stays.
     """
     path = register.path_of(service)
@@ -114,7 +115,7 @@ def _clear(service: Service, path: str, say: Say) -> None:
     known = register.read(path)
     if found is None:
         if known and known.manager and known.managed():  # with others, and this one is down
-            raise AlreadyRunning(service.name, known.manager.pid)
+            raise HasManager(service.name, known.manager.pid, known.socket)
         return
     if not found.missing:
         raise AlreadyRunning(service.name, found.process.pid)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from initkit import plan
-from initkit.errors import AlreadyRunning, InitkitError
+from initkit.errors import AlreadyRunning, HasManager, InitkitError
 from initkit.plan.step import LAUNCHER, Process
 from initkit.run import claim, pidfile, register
 from initkit.run.descriptors import open_standard_streams
@@ -41,6 +41,8 @@ def start(service: Service) -> int:
             if found and pidfile.running(path, service) and not os.path.exists(register.path_of(service)):
                 raise AlreadyRunning(service.name, found.pid)
         claim.clear(service, tell)
+    except HasManager as fault:
+        return _ask(service, fault)
     except AlreadyRunning as fault:
         tell(str(fault))
         return 0
@@ -69,9 +71,23 @@ def _is_believed(path: str, service: Service, trusted: tuple[int, ...]) -> bool:
 def _awakens(service: Service, pid: int) -> bool:
     if not plan.needs_parent(service):
         return False
+    from initkit.run import awaken, control
+
+    return awaken.start(service, pid, control.path_of(service)) == "started"
+
+
+def _ask(service: Service, found: HasManager) -> int:
+    """Have the manager start it that has it, with others."""
     from initkit.run import awaken
 
-    return awaken.start(service, pid)
+    done = awaken.start(service, found.pid, found.socket)
+    if not done:
+        from initkit.run import survey
+
+        raise InitkitError(f"{service.name}: {survey.silent(found.pid)}")
+    if done == "running":
+        tell(f"{service.name} is already running")
+    return 0
 
 
 def _record(service: Service) -> str:

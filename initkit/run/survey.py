@@ -154,25 +154,34 @@ def describe(service: Service, found: Found | None) -> dict[str, Any]:
     known = register.read(register.path_of(service))
     if has_run(pid_files(service)[0]):
         return {**told, **_NOTHING, "state": "active"}
-    return {**told, **_NOTHING, **_missing(known), "state": _end_of(known, pid_files(service))}
+    return {**told, **_NOTHING, **_end_of(known, pid_files(service))}
 
 
-def _end_of(known: Known | None, paths: Iterable[str]) -> str:
+def _end_of(known: Known | None, paths: Iterable[str]) -> dict[str, str]:
     """How a service has ended of which nothing runs: who stops it removes its PID file, and an init script leaves the
-    register, which tells of a failure only where there was a manager."""
-    failed = (known is not None and known.manager is not None) or any(os.path.lexists(path) for path in paths)
-    return "failed" if failed else "inactive"
+    register, which tells of a failure only where there was a manager that is gone."""
+    if known and known.manager and known.managed():
+        return {"state": "inactive", "statusText": silent(known.manager.pid)}
+    if known and known.orphaned():
+        return {"state": "failed", "missing": "manager"}
+    return {"state": "failed" if any(os.path.lexists(path) for path in paths) else "inactive"}
+
+
+def silent(manager: int) -> str:
+    """What there is to be said of a service whose manager, which has others as well, cannot be asked."""
+    return f"its manager, pid {manager}, which has others, too, does not answer"
+
+
+def managers_socket(root: str, name: str) -> str:
+    """Where the manager listens that has a service, by the register: it may be another name's. "" where none lives."""
+    known = register.read(f"{root}/initkit/{name}{register.SUFFIX}")
+    return known.socket if known and known.managed() else ""
 
 
 def has_run(path: str) -> bool:
     """Whether an init script has noted in initkit's PID file that its commands have been run: RemainAfterExit=."""
     noted = identity.read(path).strip()
     return bool(noted) and noted == identity.boot_id()  # which is not to be seen everywhere
-
-
-def _missing(known: Known | None) -> dict[str, str]:
-    """What nothing has been left of."""
-    return {"missing": "manager"} if known and known.orphaned() else {}
 
 
 def recorded_service(root: str, name: str) -> dict[str, Any]:
@@ -191,8 +200,8 @@ def recorded_service(root: str, name: str) -> dict[str, Any]:
             return {**told, **_running(_main(found), found)}
     except ProcessLookupError:
         pass
-    state = "active" if has_run(f"{place}.pid") else _end_of(known, (f"{place}.pid",))
-    return {**told, **_NOTHING, **_missing(known), "state": state}
+    ended = {"state": "active"} if has_run(f"{place}.pid") else _end_of(known, (f"{place}.pid",))
+    return {**told, **_NOTHING, **ended}
 
 
 def _running(main: int, found: Found) -> dict[str, Any]:

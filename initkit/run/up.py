@@ -21,27 +21,29 @@ from initkit.run.tell import spoken
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from initkit.run.api import Manager
     from initkit.run.life import Life
     from initkit.settings.service import Service
 
 
+_NAME = "up"
 _OVER = ("inactive", "failed", "auto-restart")
 #: Descriptors: two ends of a pipe, a socket, a lock, a register, a report, a control group and its events for each
 #: service; clients and what else there is.
 _EACH, _ALL = 8, 160
 
 
-def up(services: Sequence[Service], name: str) -> int:
+def up(services: Sequence[Service], name: str = "") -> int:
     """Look after these services until none is left to look after; returns the first failure's exit status, else 0.
 
-    `name` is the manager's, which the control socket is called by.
+    `name` is the manager's, which the control socket is called by; without one it is called up, or, where another
+    manager is, up-2 and so on.
 
     Raises:
         SettingsError: when their order is a cycle, or one that is required is missing.
-        InitkitError: when it cannot be done here.
+        InitkitError: when it cannot be done here, or another manager is called so.
     """
     ordered = order.of(services)
     for service in services:
@@ -80,13 +82,16 @@ def _up(services: Sequence[Service], ordered: order.Order, name: str) -> int:
         )
         for each in services
     }
-    _take_down(services, lives, f"{services[0].runtime_root}/initkit/{name}.sock", output.say)
     fleet = Fleet(list(lives.values()), ordered, loop, output.say, hangup)
     fleet.subscribe(lambda name: sources[name].finish() if name in sources and lives[name].state in _OVER else None)
-    server = _listen(services, name, loop, fleet, output.say)
-    aliases = Aliases(server.path, lives, output.say) if server else None
     loop.rescue = fleet.give_up
+    server, aliases = _listen(services, name, loop, fleet, output.say), None
     try:
+        _take_down(services, lives, server.path if server else "", output.say)
+        if server:
+            aliases = Aliases(server.path, lives, output.say)
+            if server.path != _socket(services, name or _NAME):
+                output.say(f"another manager is called {_NAME}: this one listens at {server.path}")
         status = loop.run(fleet.run(), fleet)
         _end_strays(roll, output.say)
         if aliases:
@@ -134,16 +139,38 @@ def _reporter(say: Callable[[str], None]) -> Callable[[str, str], None]:
 def _listen(
     services: Sequence[Service], name: str, loop: Loop, manager: Manager, say: Callable[[str], None]
 ) -> control.Server | None:
-    """The control socket. Services run all the same where there can be none."""
-    path = f"{services[0].runtime_root}/initkit/{name}.sock"
+    """The control socket. Services run all the same where there can be none.
+
+    Raises:
+        InitkitError: another manager listens at the one of this name.
+    """
+    group, path = _group(services, say), ""
     try:
-        return control.Server(path, loop, lambda: manager, _group(services, say))
-    except BlockingIOError:
-        said = "another manager listens there (give this one another --name, and the verbs reach it)"
+        for each in (name,) if name else _names():
+            path = _socket(services, each)
+            try:
+                return control.Server(path, loop, lambda: manager, group)
+            except BlockingIOError:
+                if name:
+                    hint = "give this one another --name"
+                    raise InitkitError(f"another manager listens at {path}", hint=hint) from None
     except (OSError, LookupError) as fault:
         said = (fault.strerror if isinstance(fault, OSError) else None) or str(fault)
-    say(f"no control socket {path}: {said}")
+        say(f"no control socket {path}: {said}")
     return None
+
+
+def _socket(services: Sequence[Service], name: str) -> str:
+    return f"{services[0].runtime_root}/initkit/{name}.sock"
+
+
+def _names() -> Iterator[str]:
+    """What a manager may be called that has been given no name."""
+    yield _NAME
+    number = 2
+    while True:
+        yield f"{_NAME}-{number}"
+        number += 1
 
 
 def _group(services: Sequence[Service], say: Callable[[str], None]) -> str:

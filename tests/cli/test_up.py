@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -207,16 +208,49 @@ def test_a_service_that_runs_already_is_not_started_again(up: Up) -> None:
 
 
 def test_a_second_manager_of_the_same_name(up: Up) -> None:
-    """Its services run, but the verbs cannot reach them; it says what would help."""
     up.add("one", SLEEP)
     first = up.start()
     up.wait_for(one="active")
     up.units.clear()
     up.add("two", SLEEP)
-    second = up.start()
-    assert second.stderr is not None
-    assert "another manager listens there (give this one another --name" in second.stderr.readline()
-    assert (finish(first)[0], finish(second)[0]) == (0, 0)
+    path = up.services.runtime / "initkit" / f"{up.name}.sock"
+    said = f"initkit: another manager listens at {path} (give this one another --name)\n"
+    assert up.run() == (1, "", said)
+    up.wait_for(one="active")  # it has its socket still
+    assert finish(first)[0] == 0
+
+
+def test_a_second_manager_without_a_name(up: Up) -> None:
+    """It finds one that is free, and its services are reached by theirs."""
+    names = [up.add("one", SLEEP), up.add("two", SLEEP), up.add("three", SLEEP)]
+    managers, links = [], []
+    for name, unit in zip(names, up.units, strict=True):
+        managers.append(unnamed(up, unit))
+        until(lambda unit=unit: initkit(up.services, "status", unit).returncode == 0)  # type: ignore[misc]
+        links.append(os.readlink(up.services.runtime / "initkit" / f"{name}.sock"))
+        assert re.fullmatch(r"up(-\d+)?\.sock", links[-1])
+        assert initkit(up.services, "restart", unit).returncode == 0
+    assert len(set(links)) == 3
+    again = unnamed(up, up.units[0])
+    assert f"initkit: {names[0]} is already running, pid " in again.communicate(timeout=PATIENCE)[1]
+    assert again.returncode == 1
+    for each, link in zip(managers, links, strict=True):
+        status, _, err = finish(each)
+        path = up.services.runtime / "initkit" / link
+        said = f"initkit: another manager is called up: this one listens at {path}\n"
+        assert (status, err) == (0, "" if link == "up.sock" else said)
+
+
+def unnamed(up: Up, unit: Path) -> subprocess.Popen[str]:
+    """`initkit up` of one service, without a name."""
+    return subprocess.Popen(
+        [python(), "-m", "initkit", "up", str(unit)],
+        env=up.services.environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def test_a_name_that_somebody_has_is_not_taken(up: Up) -> None:
@@ -233,17 +267,45 @@ def test_a_name_that_somebody_has_is_not_taken(up: Up) -> None:
 
 
 def test_a_service_that_is_down_stays_its_managers(up: Up) -> None:
-    """Whoever does not reach the manager takes nothing from it; nor does another one."""
-    over = up.add("over", "Type=oneshot\nExecStart=/bin/true\nRestart=on-failure")
+    """Whoever does not reach the manager takes nothing from it, nor does another one; and nobody says that it runs, or
+    that it has failed."""
+    over = up.add("over", f"Type=oneshot\nExecStart={up.say('over')}\nRestart=on-failure")
+    other = up.add("other", SLEEP)
+    running = up.start()
+    up.wait_for(over="inactive", other="active")
+    folder = up.services.runtime / "initkit"
+    for name in (up.name, over, other):
+        (folder / f"{name}.sock").unlink()
+    (unit, _) = up.units
+    assert initkit(up.services, "stop", unit).returncode == 0
+    silent = f"its manager, pid {running.pid}, which has others, too, does not answer"
+    told = initkit(up.services, "status", unit)
+    assert (told.returncode, told.stdout) == (4, f"○ {over}\n      State: inactive\n     Status: {silent}\n")
+    assert re.search(rf"^{over} +inactive +{silent}$", initkit(up.services, "status").stdout, re.MULTILINE)
+    for verb in ("start", "restart"):
+        done = initkit(up.services, verb, unit)
+        assert (done.returncode, done.stderr) == (1, f"initkit: {over}: {silent}\n")
+    again = up.services.run(unit, "--foreground")
+    hint = f"initkit start {over} has it started there"
+    said = f"initkit: {over} is down under a manager that has others, too, pid {running.pid} ({hint})\n"
+    assert (again.returncode, again.stderr) == (1, said)
+    assert lines(up.log) == ["over"]
+    assert finish(running)[0] == 0
+
+
+def test_a_manager_is_found_without_a_services_name(up: Up) -> None:
+    """What starts it as a daemon, as an init script does, asks that manager, too."""
+    over = up.add("over", f"Type=oneshot\nExecStart={up.say('over')}\nRestart=on-failure")
     up.add("other", SLEEP)
     running = up.start()
     up.wait_for(over="inactive", other="active")
     (up.services.runtime / "initkit" / f"{over}.sock").unlink()
     (unit, _) = up.units
-    assert initkit(up.services, "stop", unit).returncode == 0
-    again = up.services.run(unit, "--foreground")
-    said = f"initkit: {over} is already running, pid {running.pid}\n"
-    assert (again.returncode, again.stderr) == (1, said)
+    assert initkit(up.services, "start", unit).returncode == 0
+    assert up.services.daemon(unit).returncode == 0
+    assert lines(up.log) == ["over"] * 3
+    assert initkit(up.services, "status", unit).returncode == 3
+    assert initkit(up.services, "status").stdout.count(over) == 1
     assert finish(running)[0] == 0
 
 
