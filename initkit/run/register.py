@@ -20,10 +20,10 @@ No service has its register open all the time: every exec closes what its manage
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]  # `signal` costs an `enum`
 import errno
 import fcntl
 import os
+import time
 
 from initkit.run import bytelocks, identity, pidfile
 from initkit.run.identity import Identity
@@ -31,8 +31,6 @@ from initkit.settings.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
-
     from initkit.run.family import Family
     from initkit.settings.service import Service
 
@@ -178,27 +176,16 @@ def settle(path: str) -> None:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
     except OSError:
         return
-    before = _signal.signal(_signal.SIGALRM, _late)
+    deadline = time.monotonic() + _PATIENCE
     try:
-        _signal.setitimer(_signal.ITIMER_REAL, _PATIENCE)
-        bytelocks.wait(fd, _UNSAID)
+        bytelocks.wait(fd, _UNSAID, _PATIENCE)
         known = read(path)
         if known is None or not known.managed():
-            bytelocks.wait(fd, _UNBORN)
-    except (OSError, _LateError):
+            bytelocks.wait(fd, _UNBORN, deadline - time.monotonic())
+    except OSError:  # not in time, say
         pass
     finally:
-        _signal.setitimer(_signal.ITIMER_REAL, 0)
-        _signal.signal(_signal.SIGALRM, before)
         os.close(fd)
-
-
-class _LateError(Exception):
-    pass
-
-
-def _late(number: int, frame: object) -> NoReturn:
-    raise _LateError
 
 
 def _line(word: str, pid: int, *more: str) -> str:

@@ -313,6 +313,35 @@ def test_initkit_call(program: Program) -> None:
     assert program.place.run(*initkit, "pid").returncode == 7
 
 
+def test_a_stop_leaves_its_callers_signals_alone(place: Place) -> None:
+    """Where a manager was killed, and its start may go on: in any thread, and with no timer of the program's."""
+    Program(place)
+    client = place.write(
+        "client.py",
+        """
+        import os, select, signal, threading
+        from service import Service
+        control = Service(name="NAME", restart="always", environment={"HERE": "/"}).control
+        def stop():
+            print(control.stop(), control.status().state)
+        def thread():
+            stopping = threading.Thread(target=stop)
+            stopping.start()
+            stopping.join()
+        signal.setitimer(signal.ITIMER_REAL, 1000)
+        for act in (stop, thread):
+            control.start()
+            manager = os.pidfd_open(control.status().supervisor)
+            signal.pidfd_send_signal(manager, signal.SIGKILL)
+            select.select([manager], [], [])
+            act()
+        print(signal.getitimer(signal.ITIMER_REAL)[0] > 0, signal.getsignal(signal.SIGALRM) == signal.SIG_DFL)
+        """,
+    )
+    done = place.run(client)
+    assert (done.stdout.splitlines(), done.stderr) == (["True stopped", "True stopped", "True True"], "")
+
+
 def test_exceptions_with_a_meaning(place: Place) -> None:
     """As Python sees it: `Control`."""
     program = Program(place)

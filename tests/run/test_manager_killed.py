@@ -475,6 +475,31 @@ sys.stdin.readline()
 """
 
 
+_WAITER = """
+import os, signal, sys, threading
+from initkit.run import register
+register._PATIENCE = 0.2
+signal.setitimer(signal.ITIMER_REAL, 1000)
+waiting = threading.Thread(target=lambda: print(register.settle(sys.argv[1])))
+waiting.start()
+waiting.join()
+print(signal.getitimer(signal.ITIMER_REAL)[0] > 0)
+try: os.waitpid(-1, 0)
+except ChildProcessError: print("alone")
+"""
+
+
+def test_a_start_that_does_not_come_out_of_its_first_moment(services: Services) -> None:
+    """Nobody waits for it for ever, nor is anything left of the waiting."""
+    path = services.runtime / "initkit" / f"{services.prefix}moment.register"
+    given = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": services.environment()}
+    manager = subprocess.Popen([sys.executable, "-c", _MANAGER, str(path)], **given)  # type: ignore[call-overload]
+    assert manager.stdout.readline() == "made\n"
+    waiting = subprocess.Popen([sys.executable, "-c", _WAITER, str(path)], **given)  # type: ignore[call-overload]
+    assert waiting.communicate(timeout=PATIENCE)[0] == "None\nTrue\nalone\n"
+    manager.communicate("\n\n", timeout=PATIENCE)
+
+
 def test_a_start_in_its_first_moment(services: Services) -> None:
     """Whoever comes then waits until it is known who the manager is, and no longer: that one lives on."""
     path = services.runtime / "initkit" / f"{services.prefix}moment.register"
