@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 
 from initkit import plan
@@ -11,6 +12,7 @@ from initkit.cli.control import NoWayToReload
 from initkit.errors import InitkitError, NotPermitted, NotRunning
 from initkit.run import claim, family, identity, stop, survey
 from initkit.run.outcome import ended
+from initkit.settings.values import INFINITY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,12 +81,14 @@ def reload(service: Service) -> int:
     for command in service.exec_reload:
         status = _run(service, plan.program(service, command, main=False), found.process.pid)
         if status and not command.ignore_failure:
-            print(f"initkit: {service.name}: {command.path} {ended(status)}", file=sys.stderr)
+            what = ended(status) if status > 0 else "took too long (TimeoutStartSec=)"
+            print(f"initkit: {service.name}: {command.path} {what}", file=sys.stderr)
             return 1
     return 0
 
 
 def _run(service: Service, steps: tuple[Step, ...], main: int) -> int:
+    """Run a command to its end: its wait status, -1 where it had to be killed."""
     from initkit.run.spawn import spawn
 
     pid, report = spawn(service, steps, {"MAINPID": str(main)})
@@ -92,7 +96,20 @@ def _run(service: Service, steps: tuple[Step, ...], main: int) -> int:
         fault = file.read().decode("utf-8", "replace")
     if fault:
         print(f"initkit: {fault}", file=sys.stderr)
-    return os.waitpid(pid, 0)[1]
+    late = not _ends(pid, service.start_timeout)
+    if late:
+        os.kill(pid, service.final_kill_signal)
+    status = os.waitpid(pid, 0)[1]
+    return -1 if late else status
+
+
+def _ends(pid: int, seconds: float) -> bool:
+    """Whether a child ends in time."""
+    pidfd = os.pidfd_open(pid)
+    try:
+        return bool(select.select([pidfd], [], [], None if seconds == INFINITY else seconds)[0])
+    finally:
+        os.close(pidfd)
 
 
 def kill(service: Service, number: int, whom: stop.Whom) -> int:

@@ -7,7 +7,7 @@ import os
 from initkit import plan
 from initkit.errors import AlreadyRunning, HasManager, InitkitError
 from initkit.plan.step import LAUNCHER, Process
-from initkit.run import claim, pidfile, register
+from initkit.run import claim, pidfile, preflight, register
 from initkit.run.descriptors import open_standard_streams
 from initkit.run.launcher import Launcher
 from initkit.run.perform import StepError, perform
@@ -27,7 +27,6 @@ def start(service: Service) -> int:
         InitkitError: when it cannot even be tried.
     """
     open_standard_streams()
-    plan.verify(service)
     paths = list(dict.fromkeys((_record(service), plan.daemon_pid_path(service), service.pid_path)))
     trusted = pidfile.trusted_uids(service)
     believed = [path for path in paths if _is_believed(path, service, trusted)]
@@ -46,10 +45,8 @@ def start(service: Service) -> int:
     except AlreadyRunning as fault:
         tell(str(fault))
         return 0
-    note = plan.unkept_note(service)
-    if note:
-        tell(note)
-    return _Start(service, lock).run()
+    status = preflight.check(service)
+    return _Start(service, lock).run() if status is None else status
 
 
 def _is_believed(path: str, service: Service, trusted: tuple[int, ...]) -> bool:

@@ -7,7 +7,7 @@ import os
 from initkit import plan
 from initkit.plan.process import base_environment
 from initkit.plan.step import Process
-from initkit.run import detect
+from initkit.run import detect, preflight
 from initkit.run.descriptors import open_standard_streams
 from initkit.run.perform import listen_fds, perform
 from initkit.run.tell import tell
@@ -33,24 +33,13 @@ def run(service: Service, how: str = "", *, sandboxed: bool = False) -> int:
     """
     open_standard_streams()
     caller = detect.surroundings()
-    as_daemon = how == DAEMON or (not how and caller.forks)
-    if caller.who != detect.SYSTEMD and not as_daemon:  # which looks for itself
-        plan.verify(service)
-        note = plan.unkept_note(service)
-        if note:
-            tell(note)
-    # systemd, and the supervisor, look for themselves.
-    if caller.who != detect.SYSTEMD and plan.has_conditions(service) and not plan.needs_parent(service):
-        from initkit.run import conditions
-
-        unmet = conditions.outcome(service)
-        if unmet:
-            tell(f"{service.name}: {unmet}")
-            return unmet.exit_status
-    if as_daemon:
+    if how == DAEMON or (not how and caller.forks):
         from initkit.run import daemon
 
         return daemon.start(service)
+    status = preflight.check(service) if caller.who != detect.SYSTEMD else None
+    if status is not None:
+        return status
     # Where systemd is the parent, it looks after the service itself; PID 1 has orphans to look after.
     if caller.who == detect.PID1 or (caller.who != detect.SYSTEMD and plan.needs_parent(service)):
         from initkit.run import supervise

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from run.harness import PATIENCE, Services, alive, lines, until
+from run.harness import PATIENCE, Services, alive, command, lines, until
 
 from .ways import NOBODY, as_nobody, at_terminal, initkit, needs_root, written
 
@@ -70,6 +70,18 @@ def test_start_and_stop(services: Services) -> None:
     assert service.do("stop").returncode == 0
 
 
+def test_a_reload_that_hangs(services: Services) -> None:
+    """TimeoutStartSec= is its limit, also where nobody has stayed with the program; that goes on."""
+    unit = services.unit("ExecStart=/bin/sleep 1000\nExecReload=/bin/sleep 1001\nTimeoutStartSec=0.3")
+    assert initkit(services, "start", unit).returncode == 0
+    reloaded = initkit(services, "reload", unit)
+    assert reloaded.returncode == 1
+    assert reloaded.stderr == f"initkit: {unit.stem}: /bin/sleep took too long (TimeoutStartSec=)\n"
+    running = set(map(command, services.started()))
+    assert "/bin/sleep 1000" in running and "/bin/sleep 1001" not in running
+    assert initkit(services, "stop", unit).returncode == 0
+
+
 def test_settings_that_have_changed_meanwhile(services: Services) -> None:
     """A manager goes by what it has read at its start; who restarts a service to have other settings is told so."""
     unit = services.unit("ExecStart=/bin/sleep 1000\nRestart=always")
@@ -90,6 +102,18 @@ def test_settings_that_have_changed_meanwhile(services: Services) -> None:
     (folder / "more.conf").write_text("[Service]\nNice=1\n")
     assert f"{folder}/more.conf has changed" in initkit(services, "restart", unit).stderr
     assert initkit(services, "stop", unit).returncode == 0
+
+
+@pytest.mark.parametrize("settings", ["", "Restart=always"])
+@pytest.mark.parametrize(("kind", "status"), [("Condition", 0), ("Assert", 1)])
+def test_conditions_are_looked_at_before_a_start(services: Services, kind: str, status: int, settings: str) -> None:
+    """Whether somebody is to stay with the program or not."""
+    unit = services.unit(f"ExecStart=/bin/sleep 1000\n{settings}", unit=f"{kind}PathExists=/no/such")
+    for verb in ("start", "restart"):
+        done = initkit(services, verb, unit)
+        assert (done.returncode, f'{kind}PathExists = "/no/such" does not hold' in done.stderr) == (status, True)
+        assert "/bin/sleep 1000" not in map(command, services.started())
+        assert initkit(services, "status", unit).returncode == 3
 
 
 def test_what_dies_at_once_is_not_started(services: Services) -> None:
