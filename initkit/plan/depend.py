@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from initkit.plan import order
-from initkit.plan.lsb import needs_mounts, script_of, wanting
+from initkit.plan.lsb import BOOTED, EARLY, needs_mounts, script_of, wanting
 from initkit.plan.step import quote
 
 TYPE_CHECKING = False
@@ -30,8 +30,8 @@ _FACILITIES = {
 #: Of these, passive units that services are a part of: systemd.special(7).
 _VIRTUAL = ("network.target", "nss-lookup.target", "time-sync.target", "rpcbind.target")
 _RUNLEVELS = {
-    **dict.fromkeys(("sysinit.target", "basic.target", "local-fs.target"), "boot"),
-    **dict.fromkeys(("multi-user.target", "graphical.target", "default.target", "sockets.target"), "default"),
+    **dict.fromkeys(EARLY, "boot"),
+    **dict.fromkeys(BOOTED, "default"),
 }
 
 

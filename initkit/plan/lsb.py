@@ -31,9 +31,14 @@ _FACILITIES = {
 _WANTED = {"display-manager": "graphical.target"}  # systemd.special(7)
 _MOUNTS = (".mount", ".automount")
 _SYSTEMDS = "systemd-"  # what its own units are called
+#: What every boot comes to, and before it has everything: systemd.special(7).
+BOOTED = (
+    "multi-user.target", "graphical.target", "default.target", "sockets.target", "getty.target", "remote-fs.target",
+)  # fmt: skip
+EARLY = ("sysinit.target", "basic.target", "local-fs.target")
 _RUNLEVELS = {
-    **dict.fromkeys(("multi-user.target", "graphical.target", "default.target", "sockets.target"), "2 3 4 5"),
-    **dict.fromkeys(("sysinit.target", "basic.target", "local-fs.target"), "S"),
+    **dict.fromkeys(BOOTED, "2 3 4 5"),
+    **dict.fromkeys(EARLY, "S"),
     "rescue.target": "1",
 }
 

@@ -368,6 +368,22 @@ def test_a_display_manager_is_started_by_its_other_name(tmp_path: Path) -> None:
     assert openrc.commands(service)["enable"] == ("rc-update", "add", "app", "default")
 
 
+@pytest.mark.parametrize(
+    ("target", "runlevels", "level"),
+    [
+        ("graphical.target", "2 3 4 5", "default"),
+        ("remote-fs.target", "2 3 4 5", "default"),
+        ("getty.target", "2 3 4 5", "default"),
+        ("basic.target", "S", "boot"),
+    ],
+)
+def test_what_a_boot_comes_to(target: str, runlevels: str, level: str, tmp_path: Path) -> None:
+    (tmp_path / "app.toml").write_text(f'exec_start = ["/bin/app"]\nwanted_by = ["{target}"]\n')
+    service = load(str(tmp_path / "app.toml"))
+    assert header(script(service))["Default-Start"] == runlevels
+    assert openrc.commands(service)["enable"] == ("rc-update", "add", "app", level)
+
+
 def test_what_comes_along(tmp_path: Path) -> None:
     for also, how in (("app.socket", SCRIPT), ("app.socket other.socket", "none")):
         text = f'exec_start = ["/bin/app"]\nalso = "{also}"\n[socket]\nlisten_stream = 80\n'
