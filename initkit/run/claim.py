@@ -102,6 +102,7 @@ def clear(service: Service, say: Say) -> None:
     known = register.read(path) if plan.leaves_something(service) else None
     if os.path.lexists(path) or os.path.lexists(recorded):
         _clear(service, path, say)
+        _bury_manager(service)
     if plan.leaves_something(service):
         from initkit.run import leftovers
 
@@ -223,11 +224,28 @@ def forget(service: Service) -> None:
         managed = known is not None and known.managed()  # with others, and this one is down
         if not managed and not (found and found.group().meant(_doomed(service))):
             _remove_leavings(service)
+            _bury_manager(service)
             for path in (register.path_of(service), f"{folder}.sock", f"{folder}.notify"):
                 pidfile.unlink(path)
     for fd in reversed(held):
         if fd >= 0:
             os.close(fd)
+
+
+def _bury_manager(service: Service) -> None:
+    """Remove the socket of a manager that had others, too, and is dead; the service's name leads there: see
+    `initkit.run.aliases`."""
+    from initkit.run import control
+
+    path = control.path_of(service)
+    try:
+        socket = f"{os.path.dirname(path)}/{os.path.basename(os.readlink(path))}"
+    except OSError:
+        return  # it had but one
+    held = _at_once(f"{socket}.lock")
+    if held >= 0:
+        pidfile.unlink(socket)
+        os.close(held)
 
 
 def _remove_leavings(service: Service) -> None:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from .harness import PATIENCE, Services, alive, lines, until
+from .ups import SLEEP, Up
 
 KILLS = 200
 LONG = 6 * PATIENCE  # four of them at once, and whatever else the machine does
@@ -442,6 +443,30 @@ def test_the_manager_of_several(services: Services) -> None:
     assert second.wait(PATIENCE) == 0
     assert second.stderr and f"stopped before it is started anew: sleep[{before[1]}]" in second.stderr.read().decode()
     assert not services.started()
+
+
+@pytest.mark.parametrize("how", ["stop", "start"])
+def test_the_socket_of_the_manager_of_several(up: Up, how: str) -> None:
+    """It goes with the first of its services, unless the manager lives; nobody takes it for a service."""
+    services, folder = up.services, up.services.runtime / "initkit"
+    socket = folder / f"{up.name}.sock"
+    up.add("one", SLEEP)
+    up.add("two", SLEEP)
+    running = up.start()
+    up.wait_for(one="active", two="active")
+    assert initkit(services, "stop", up.units[0]).returncode == 0
+    assert socket.exists()
+    running.kill()
+    running.communicate()
+    assert up.name not in initkit(services, "status").stdout
+    assert initkit(services, how, up.units[1]).returncode == 0
+    assert not socket.exists()
+    if how == "start":
+        assert initkit(services, "stop", up.units[1]).returncode == 0
+    assert not services.started()
+    assert services.prefix not in initkit(services, "status").stdout.replace(up.units[0].stem, "")
+    assert initkit(services, "stop", up.units[0]).returncode == 0
+    assert not [each.name for each in folder.glob(f"{services.prefix}*") if each.suffix != ".lock"]
 
 
 @pytest.mark.parametrize("how", ["stop", "start"])
