@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 _NAME = "up"
 _OVER = ("inactive", "failed", "auto-restart")
-#: Descriptors: two ends of a pipe, a socket, a lock, a register, a report, a control group and its events for each
+#: Descriptors: two ends of a pipe, a socket, a report, and two files of a control group that tell of events for each
 #: service; clients and what else there is.
-_EACH, _ALL = 8, 160
+_EACH, _ALL = 6, 160
 
 
 def up(services: Sequence[Service], name: str = "") -> int:
@@ -49,8 +49,7 @@ def up(services: Sequence[Service], name: str = "") -> int:
     for service in services:
         plan.verify(service)
     descriptors.open_standard_streams()
-    listened = sum(len(socket.listens) for each in services for socket in each.sockets)
-    descriptors.make_room(_EACH * len(services) + listened + _ALL)
+    descriptors.make_room(sum(map(_descriptors, services)) + _ALL)
     from initkit.plan import kernel
 
     try:
@@ -60,6 +59,14 @@ def up(services: Sequence[Service], name: str = "") -> int:
     except OSError as fault:
         about = f"{fault.filename}: " if fault.filename else ""
         raise InitkitError(f"{about}{fault.strerror}") from None
+
+
+def _descriptors(service: Service) -> int:
+    """How many a service may take here: with a logger a pipe and a report more, with a bus's name a connection; a
+    store takes no more than there is."""
+    listened = sum(len(socket.listens) for socket in service.sockets)
+    logger, name, newline = 3 * service.has_logger, service.type == "dbus", 2 * (service.notification_fd > 0)
+    return _EACH + listened + logger + name + newline
 
 
 def _up(services: Sequence[Service], ordered: order.Order, name: str) -> int:

@@ -295,6 +295,6 @@ def test_more_services_than_the_hard_limit_has_descriptors_for(up: Up) -> None:
     running = up.start(prefix=("prlimit", "--nofile=64:128"))
     _, err = running.communicate(timeout=PATIENCE)
     assert (running.returncode, err) == (
-        1, "initkit: needs 320 file descriptors, and the hard limit is 128 (see ulimit -Hn)\n",
+        1, "initkit: needs 280 file descriptors, and the hard limit is 128 (see ulimit -Hn)\n",
     )  # fmt: skip
     assert not up.services.started()
