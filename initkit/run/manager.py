@@ -167,6 +167,8 @@ class LifeManager:
             wish.begun = True
         if state == "active":
             return wish.begun, None
+        if self.life.then == "hold":
+            return False, None  # the start that follows will tell
         if state in (*_DOWN, "auto-restart") and (wish.begun or state in _DOWN):
             return True, self._not_started()
         return False, None

@@ -16,7 +16,8 @@ import pytest
 
 from initkit.run import client
 
-from .harness import PATIENCE, alive, lines, until
+from .clients import Wire
+from .harness import PATIENCE, alive, finish, lines, until
 from .ups import SLEEP, Up
 
 #: Tells of every life what it has found, and which signal has ended it.
@@ -184,3 +185,26 @@ def test_what_it_needs_does_not_come_back(up: Up) -> None:
     until(lambda: not pair.kept(), "web lets go")
     assert pair.end() != 0
     assert lines(pair.log) == [_FRESH, "- SIGUSR1"]
+
+
+def test_a_start_that_a_restart_overtakes(up: Up) -> None:
+    """Who has asked for it is told of the next life, as by a manager of one service."""
+    gate, begun = up.services.out / "gate", up.services.out / "begun"
+    path = f"{up.services.runtime}/initkit/{up.name}.sock"
+    program = up.services.python(
+        f"open({str(begun)!r}, 'a').write('x\\n')\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.01)\n"
+        "notify('READY=1')\ntime.sleep(1000)"
+    )
+    late = up.add("late", f"ExecStart={program}\nType=notify")
+    up.add("other", SLEEP)
+    process = up.start()
+    until(lambda: len(lines(begun)) == 1, "the first life")
+    with Wire(path) as one, Wire(path) as other:
+        assert one.ask("Ping") and other.ask("Ping")
+        one.say("Start", {"name": late})
+        assert up.call("Status", name=late)["service"]["state"] == "activating"  # which is heard later
+        other.say("Restart", {"name": late})
+        until(lambda: len(lines(begun)) == 2, "the second life")
+        gate.touch()
+        assert one.hear() == other.hear() == {"parameters": {}}
+    assert finish(process)[0] == 0
