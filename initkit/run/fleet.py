@@ -9,14 +9,14 @@ from initkit.run.hearing import STOP
 from initkit.run.jobs import Job, Quota
 from initkit.run.loop import INFINITY, Event
 from initkit.run.manager import LifeManager
+from initkit.run.several import Several
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from typing import Any
 
     from initkit.plan.order import Order
-    from initkit.run.api import Answered, Done
+    from initkit.run.api import Done
     from initkit.run.life import Life
     from initkit.run.loop import Loop, Task
 
@@ -25,7 +25,7 @@ _DOWN = ("inactive", "failed")
 _WAITING = ("wait", "hold")  # what a life that is down does, by its `then`
 
 
-class Fleet:
+class Fleet(Several):
     """Looks after several lives: see `initkit.run.api.Manager`.
 
     `run` is its task: it ends when nothing is left to be done. `say` is told lines for people, `hangup` is as a life's.
@@ -33,7 +33,7 @@ class Fleet:
 
     def __init__(self, lives: list[Life], order: Order, loop: Loop, say: Callable[[str], None], hangup: str) -> None:
         self._lives = {life.service.name: life for life in lives}
-        self._managers = {name: LifeManager(life) for name, life in self._lives.items()}
+        super().__init__({name: LifeManager(life) for name, life in self._lives.items()})
         self._order, self._loop, self._say, self._hangup = order, loop, say, hangup
         self._jobs: dict[str, Job] = {}
         self._stirred: dict[str, None] = {}  # those whose jobs' time may have come
@@ -274,10 +274,6 @@ class Fleet:
 
     # --- initkit.run.api.Manager ----------------------------------------------------------------------------------
 
-    def names(self) -> list[str]:
-        """The services, in the order of their files."""
-        return list(self._lives)
-
     def start(self, name: str, done: Done) -> None:
         """Start it, and what it needs or wants; stop what it conflicts with."""
         for each in reversed(self._order.with_needs(name)):
@@ -316,48 +312,6 @@ class Fleet:
         self._say(f"{type(fault).__name__}: {fault}: the manager stops")
         self._verdict = 1
         self.quit()
-
-    def kill(self, name: str, signal: int, whom: str) -> None:
-        """Signal the main process, the logger, or all."""
-        self._managers[name].kill(name, signal, whom)
-
-    def status(self, name: str) -> dict[str, Any]:
-        """A service's state."""
-        return self._managers[name].status(name)
-
-    def log_path(self, name: str, stream: str) -> str:
-        """The file that the output goes to."""
-        return self._managers[name].log_path(name, stream)
-
-    def older_logs(self, name: str, stream: str) -> list[str]:
-        """Those that have been rotated away from it."""
-        return self._managers[name].older_logs(name, stream)
-
-    def reopen_logs(self, name: str) -> None:
-        """Have its logger open its file anew."""
-        self._managers[name].reopen_logs(name)
-
-    def commands(self, name: str) -> list[str]:
-        """The commands that it has registered."""
-        return self._managers[name].commands(name)
-
-    def refresh(self, name: str, done: Callable[[], None]) -> None:
-        """Ask it for them."""
-        self._managers[name].refresh(name, done)
-
-    def call(self, name: str, command: str, arguments: list[str], done: Answered) -> None:
-        """Run one of them."""
-        self._managers[name].call(name, command, arguments, done)
-
-    def subscribe(self, told: Callable[[str], None]) -> Callable[[], None]:
-        """Call `told` at every change of any."""
-        ends = [manager.subscribe(told) for manager in self._managers.values()]
-
-        def end() -> None:
-            for each in ends:
-                each()
-
-        return end
 
 
 def _ignored(fault: Exception | None) -> None:
