@@ -84,7 +84,8 @@ class NoSuchCommand(UsageError):  # noqa: N818
     """The daemon has no such command; `known` are those that it has."""
 
     def __init__(self, command: str, known: tuple[str, ...]) -> None:
-        super().__init__(f"unknown command {command!r}", hint=f"expected one of {', '.join(known) or '(none)'}")
+        hint = f"expected one of {', '.join(known)}" if known else "it has none"
+        super().__init__(f"unknown command {command!r}", hint=hint)
         self.command, self.known = command, known
 
 

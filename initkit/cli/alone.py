@@ -59,7 +59,8 @@ def _stop(service: Service, found: Found, tell: Tell) -> int:
 
 
 def restart(service: Service) -> int:
-    """Stop it, if it runs, and start it."""
+    """Stop it, if it runs, and start it. What would be refused then is no reason to stop it."""
+    plan.verify(service)
     return stop_it(service) or start(service)
 
 

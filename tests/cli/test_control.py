@@ -116,6 +116,16 @@ def test_conditions_are_looked_at_before_a_start(services: Services, kind: str, 
         assert initkit(services, "status", unit).returncode == 3
 
 
+def test_a_restart_that_would_be_refused_stops_nothing(services: Services) -> None:
+    unit = services.unit("ExecStart=/bin/sleep 1000")
+    assert initkit(services, "start", unit).returncode == 0
+    unit.write_text(f"{unit.read_text()}\nPAMName=login\n")
+    refused = initkit(services, "restart", unit)
+    assert (refused.returncode, "cannot be kept without systemd" in refused.stderr) == (78, True)
+    assert initkit(services, "status", unit).returncode == 0
+    assert initkit(services, "stop", unit).returncode == 0
+
+
 def test_what_dies_at_once_is_not_started(services: Services) -> None:
     unit = services.unit(f"ExecStart={services.script('echo no such table >&2; exit 9')}")
     begun = time.monotonic()
