@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _DOING = {"start": "starting", "stop": "stopping", "restart": "restarting", "reload": "reloading"}
 #: What a service that is not running is in.
 _DOWN = ("inactive", "failed", "auto-restart")
+_SUFFIXES = (".toml", ".service")  # a class of Python's may have none of these
 _LAST_MOMENT = 5000  # milliseconds for a manager that has nothing more to do
 
 
@@ -51,17 +52,23 @@ def change(charge: Charge, verb: str) -> int:
 
 
 def tell_outdated(charge: Charge) -> None:
-    """Say so when the manager goes by settings that are no longer those in the files: it reads them once."""
+    """Say so when the manager goes by settings that are not those in the files: it reads them once, and those of
+    another file may have the same name."""
+    service = charge.service
     try:
+        read = status(charge).get("settings") or ""
         since = os.stat(charge.socket).st_mtime_ns
-        files = dict.fromkeys((charge.service.path, *(entry.file for entry in charge.service.entries)))
+        files = dict.fromkeys((service.path, *(entry.file for entry in service.entries)))
         changed = [path for path in files if path and os.stat(path).st_mtime_ns > since]
-    except OSError:
+        other = service.path and read.endswith(_SUFFIXES) and not os.path.samefile(read, service.path)
+    except (OSError, InitkitError):
         return  # one of them has just gone
-    if changed:
+    if other:
+        tell(f"{service.name}: runs by {read}, not by {service.path}; stop it to start this one")
+    elif changed:
         remedy = "end `initkit up` and begin it anew" if charge.shared else "stop and start it"
         said = f"has changed since its manager read it; {remedy} for the settings to be those"
-        tell(f"{charge.service.name}: {changed[0]} {said}")
+        tell(f"{service.name}: {changed[0]} {said}")
 
 
 def _reloads(charge: Charge) -> bool:

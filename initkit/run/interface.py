@@ -44,6 +44,8 @@ type Service (
   deadline: ?int,
   # what is gone of a service that runs on, where no manager is there to answer: initkit status --json
   missing: ?string,
+  # the settings file that the manager has read
+  settings: ?string,
   commands: []string
 )
 

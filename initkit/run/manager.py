@@ -218,6 +218,7 @@ class LifeManager:
             "errno": life.errno or None,
             "waitingFor": self._waiting_for() or None,
             "deadline": None if limit == INFINITY else int((time.time() + limit - time.monotonic()) * 1e6),
+            "settings": self._service.path or None,
             "commands": self.commands(name),
         }
 

@@ -126,6 +126,19 @@ def test_a_restart_that_would_be_refused_stops_nothing(services: Services) -> No
     assert initkit(services, "stop", unit).returncode == 0
 
 
+def test_another_service_of_the_same_name(services: Services) -> None:
+    """It is not started, and not called running without a word: it is said which one runs."""
+    first = services.unit("ExecStart=/bin/sleep 1000\nRestart=always")
+    second = services.out / first.name
+    second.write_text(first.read_text().replace("1000", "1001"))
+    assert initkit(services, "start", first).returncode == 0
+    said = f"initkit: {first.stem}: runs by {first}, not by {second}; stop it to start this one\n"
+    for verb in ("start", "restart", "status"):
+        assert initkit(services, verb, second).stderr == said
+        assert initkit(services, verb, first).stderr == ""
+    assert initkit(services, "stop", second).returncode == 0
+
+
 def test_what_dies_at_once_is_not_started(services: Services) -> None:
     unit = services.unit(f"ExecStart={services.script('echo no such table >&2; exit 9')}")
     begun = time.monotonic()
