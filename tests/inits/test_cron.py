@@ -172,11 +172,18 @@ def elapses(event: str, count: int) -> list[datetime]:
     return [datetime.fromisoformat(each) for each in found]
 
 
-def parts(lowest: int, highest: int, *, days: bool = False) -> st.SearchStrategy[str]:
+def parts(lowest: int, highest: int) -> st.SearchStrategy[str]:
+    """A part of an event. Steps without an end meet the first value again: where one leads beyond the last value of an
+    hour, a day or a month, systemd passes over what comes first in the next, unlike systemd.time(7)."""
     number = st.integers(lowest, highest)
+    count = highest - lowest + 1
     span = st.tuples(number, number).map(lambda pair: f"{min(pair)}..{max(pair)}")
-    step = st.tuples(number | span, st.integers(1, 20)).map(lambda pair: f"{pair[0]}/{pair[1]}")
-    return st.just("*") | st.lists(number.map(str) | span | step, min_size=1, max_size=3).map(",".join)
+    even = st.sampled_from(
+        [step for step in range(1, count + 1) if count % step == 0] if count in (60, 24, 12) else [1]
+    )
+    step = st.tuples(number, even) | st.tuples(span, st.integers(1, 20))
+    steps = step.map(lambda pair: f"{pair[0]}/{pair[1]}")
+    return st.just("*") | st.lists(number.map(str) | span | steps, min_size=1, max_size=3).map(",".join)
 
 
 WEEK = st.lists(st.sampled_from(["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun", "Mon..Wed", "Fri..Sun"]), max_size=3)
