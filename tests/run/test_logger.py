@@ -146,12 +146,14 @@ def test_it_has_the_services_attributes(logged: Logged) -> None:
 
 
 def test_last_words_are_waited_for(logged: Logged) -> None:
-    """The program ends first; the logger reads to the end in its own time."""
+    """The program ends first; the logger reads to the end in its own time. Another process that writes for the program
+    may be forked in time for the signal."""
     slow = logged.services.script(
         f'while read -r line; do sleep 0.01; echo "$line" >> {logged.log}; done; echo . >> {logged.log}'
     )
     program = logged.services.script(
-        "exec 2> /dev/null; trap 'seq 50; exit 0' TERM; echo up; while :; do sleep 0.05; done"
+        "count() { n=1; while [ $n -le 50 ]; do echo $n; n=$((n + 1)); done; }\n"
+        "exec 2> /dev/null; trap 'count; exit 0' TERM; echo up; while :; do sleep 0.05; done"
     )
     for kill_mode in ("control-group", "mixed"):
         logged.log.unlink(missing_ok=True)
