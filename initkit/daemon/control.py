@@ -19,7 +19,6 @@ RUNNING, DEAD, STOPPED = "running", "dead", "stopped"
 #: LSB 5.0, "Init Script Actions", of `status`.
 _EXIT_STATUSES = {RUNNING: 0, DEAD: 1, STOPPED: 3}
 _YOUNG = 5.0  # seconds within which a process may not have come to answering yet
-_MOMENT = 0.01
 #: What a daemon needs besides what is loaded when it starts.
 _NEEDED = (
     *("inspect", "json", "traceback", "sdnotify"),
@@ -172,16 +171,35 @@ class Control:
             NoSuchCommand: with the names of those that there are.
             CommandFailed: with the message of what the command raised.
         """
+        given = tuple(map(str, arguments))
+        try:
+            return commands.call(self.service, command, given, timeout=timeout)
+        except NotRunning:
+            return self._call_when_it_listens(command, given, timeout)
+
+    def _call_when_it_listens(self, command: str, arguments: tuple[str, ...], timeout: float) -> str:
+        """Soon, if it has been started just now."""
+        from initkit.daemon.arrival import Arrival
+
         while True:
-            try:
-                return commands.call(self.service, command, tuple(map(str, arguments)), timeout=timeout)
-            except NotRunning:
-                found = survey.find(self.service)
-                if found is None:
-                    raise NotRunning(f"{self.service.name} is not running") from None
-                if time.time() - identity.started_at(found.process.pid) > _YOUNG:
-                    raise
-                time.sleep(_MOMENT)
+            with Arrival(commands.path_of(self.service)) as arrival:
+                try:
+                    return commands.call(self.service, command, arguments, timeout=timeout)
+                except NotRunning:
+                    pid, left = self._young()
+                    if left <= 0:
+                        raise
+                arrival.wait(pid, left)
+
+    def _young(self) -> tuple[int, float]:
+        """The process that was started, and how many seconds it has left to come to listening."""
+        found = survey.find(self.service)
+        try:
+            if found:
+                return found.process.pid, identity.started_at(found.process.pid) + _YOUNG - time.time()
+        except ProcessLookupError:
+            pass  # it has ended this moment
+        raise NotRunning(f"{self.service.name} is not running") from None
 
     def _foreign(self, pid: int) -> InitkitError:
         from initkit.errors import NotPermitted

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -311,6 +312,49 @@ def test_initkit_call(program: Program) -> None:
     assert (done.returncode, "so it is" in done.stderr) == (1, True)
     program.ok("stop")
     assert program.place.run(*initkit, "pid").returncode == 7
+
+
+def test_a_daemon_that_is_slow_to_listen_is_waited_for(place: Place) -> None:
+    """Asleep, until its socket is there."""
+    gate, client = place.path / "gate", place.path / "client.py"
+    late = """
+        from initkit.daemon import serving
+        listen = serving._listen
+        def late(daemon):
+            while not os.path.exists(os.environ["HERE"] + "/gate"):
+                time.sleep(0.01)
+            return listen(daemon)
+        serving._listen = late
+        """
+    Program(place)
+    with (place.path / "service.py").open("a") as file:
+        file.write(dedent(late))
+    place.write(
+        client.name,
+        f"""
+        import pathlib, threading, time
+        from initkit.daemon import control as module
+        from service import Service
+        module._YOUNG = 30
+        control = Service(name="NAME", environment={{"HERE": {str(place.path)!r}}}, initkit={{"settle_sec": 0}}).control
+        pid = control.start()
+        asking = threading.Thread(target=lambda: print(control.call("pid") == str(pid), flush=True))
+        asking.start()
+        def switches():
+            status = pathlib.Path(f"/proc/self/task/{{asking.native_id}}/status").read_text()
+            return status.partition("\\nvoluntary_ctxt_switches:")[2].split()[0]
+        found, before = switches(), ""
+        while found != before:
+            time.sleep(0.2)
+            found, before = switches(), found
+        print("asleep", flush=True)
+        pathlib.Path({str(gate)!r}).touch()
+        asking.join()
+        control.stop()
+        """,
+    )
+    done = place.run(client)
+    assert (done.stdout, done.stderr) == ("asleep\nTrue\n", "")
 
 
 def test_a_stop_leaves_its_callers_signals_alone(place: Place) -> None:
