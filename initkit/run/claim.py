@@ -227,6 +227,7 @@ def forget(service: Service) -> None:
             _bury_manager(service)
             for path in (register.path_of(service), f"{folder}.sock", f"{folder}.notify"):
                 pidfile.unlink(path)
+            _bury_commands(service)
     for fd in reversed(held):
         if fd >= 0:
             os.close(fd)
@@ -242,6 +243,20 @@ def _bury_manager(service: Service) -> None:
         socket = f"{os.path.dirname(path)}/{os.path.basename(os.readlink(path))}"
     except OSError:
         return  # it had but one
+    _bury(socket)
+
+
+def _bury_commands(service: Service) -> None:
+    """Remove the socket at which a program that was killed has answered."""
+    if service.path and not service.callable:
+        return
+    from initkit.run import commands
+
+    _bury(commands.path_of(service))
+
+
+def _bury(socket: str) -> None:
+    """Remove a control socket, unless somebody listens there."""
     held = _at_once(f"{socket}.lock")
     if held >= 0:
         pidfile.unlink(socket)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -138,6 +139,12 @@ def test_dead_with_a_pid_file(place: Place) -> None:
     assert (done.returncode, done.stdout) == (1, f"{place.name}: dead, but its PID file is there\n")
     called = program("pid")
     assert (called.returncode, called.stderr) == (7, f"service.py: {place.name} is not running\n")
+    with open(place.root / f"{place.name}.commands.lock", "rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # as somebody who answers there
+        program("stop")
+        assert [each.suffix for each in place.root.glob(f"{place.name}.*") if each.suffix != ".lock"] == [".commands"]
+    program("stop")
+    assert [each.suffix for each in place.root.glob(f"{place.name}.*") if each.suffix != ".lock"] == []
     program.ok("start")
     program.ok("stop")
     assert program("status").returncode == 3
