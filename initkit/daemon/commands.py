@@ -147,6 +147,10 @@ class Answering:
         """Not from here."""
         self._not_here()
 
+    def clear_logs(self, name: str) -> None:
+        """Not from here."""
+        self._not_here()
+
     def start(self, name: str, done: Done) -> None:
         """Not from here."""
         self._not_here()

@@ -50,6 +50,9 @@ if TYPE_CHECKING:
         def reopen_logs(self, name: str) -> None:
             """Have initkit's own logger open its file anew."""
 
+        def clear_logs(self, name: str) -> None:
+            """Empty the files that the output is appended to."""
+
         def commands(self, name: str) -> list[str]:
             """The commands that the service has registered, as far as is known."""
 

@@ -20,6 +20,13 @@ def path_of(service: Service, stream: str) -> str:
     return found.target if found is not None and found.kind in ("file", "append", "truncate") else ""
 
 
+def appended(service: Service) -> list[str]:
+    """The files that output is appended to: those that can be emptied while it is written."""
+    kinds = {stream: getattr(service, f"standard_{stream}") for stream in ("output", "error")}
+    found = [each.target for each in kinds.values() if each is not None and each.kind == "append"]
+    return list(dict.fromkeys((*found, *filter(None, (service.log_file,)))))
+
+
 def current(service: Service) -> str:
     """The file that LogCommand= writes now: `current` in the log directory that is among its words, as multilog(8),
     svlogd(8) and s6-log have it; empty when there is none."""
@@ -60,13 +67,13 @@ def before(paths: list[str], lines: int) -> list[str]:
     return found
 
 
-def open_file(path: str) -> int:
+def open_file(path: str, how: int = os.O_RDONLY) -> int:
     """A descriptor to read a log by. Its folder may be the service's user's, who must not lead us elsewhere.
 
     Raises:
         OSError: when it cannot be opened, or is no ordinary file.
     """
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY)
+    fd = os.open(path, how | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY)
     if os.fstat(fd).st_mode & 0o170000 != 0o100000:  # S_ISREG
         os.close(fd)
         raise OSError(22, "is no ordinary file", path)
@@ -82,6 +89,22 @@ def part(path: str, offset: int, length: int) -> tuple[bytes, int]:
     fd = open_file(path)
     try:
         return os.pread(fd, min(length, MOST), offset), os.fstat(fd).st_size
+    finally:
+        os.close(fd)
+
+
+def clear(path: str) -> None:
+    """Empty a log, if it is there.
+
+    Raises:
+        OSError: when it cannot be.
+    """
+    try:
+        fd = open_file(path, os.O_WRONLY)
+    except FileNotFoundError:
+        return
+    try:
+        os.ftruncate(fd, 0)
     finally:
         os.close(fd)
 

@@ -259,6 +259,14 @@ class LifeManager:
         if self._logger():
             self.kill(name, _SIGHUP, "logger")  # one that is to be started opens its file then
 
+    def clear_logs(self, name: str) -> None:
+        """Empty the files that output is appended to."""
+        paths = logs.appended(self._service)
+        if not paths:
+            raise Fault("NoLog", name=name)
+        for path in paths:
+            logs.clear(path)
+
     def commands(self, name: str) -> list[str]:
         """Those that the service's own process has last told of."""
         return list(self._known)

@@ -41,6 +41,10 @@ class Several:
         """Have its logger open its file anew."""
         self._managers[name].reopen_logs(name)
 
+    def clear_logs(self, name: str) -> None:
+        """Empty the files that its output is appended to."""
+        self._managers[name].clear_logs(name)
+
     def commands(self, name: str) -> list[str]:
         """The commands that it has registered."""
         return self._managers[name].commands(name)

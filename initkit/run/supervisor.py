@@ -65,7 +65,10 @@ HELP = {
     "tailProcessStdoutLog": "The end of the log, its size, overflow: tailProcessStdoutLog(name, offset, length)",
     "tailProcessStderrLog": "The end of the log, its size, overflow: tailProcessStderrLog(name, offset, length)",
     "tailProcessLog": "The end of the log, its size, overflow: tailProcessLog(name, offset, length)",
+    "clearProcessLogs": "Empty the files that output is appended to: clearProcessLogs(name)",
+    "clearAllProcessLogs": "Empty the files that all services' output is appended to",
     "readLog": "The manager has no log of its own: readLog(offset, length)",
+    "clearLog": "The manager has no log of its own",
     "shutdown": "Stop everything, and end",
 }
 
@@ -109,13 +112,12 @@ class _Call:
         self.manager, self.answer = manager, answer
 
     def run(self, method: str, arguments: Arguments) -> None:
-        first = arguments[0] if arguments else None
         if method in _FACTS and not arguments:
             self.answer(_FACTS[method]())
         elif method == "getAllProcessInfo" and not arguments:
             self.answer([self._info(name) for name in self.manager.names()])
         elif method == "getProcessInfo" and len(arguments) == 1:
-            self.answer(self._info(self._name(first)))
+            self.answer(self._info(self._name(arguments[0])))
         elif method == "shutdown" and not arguments:
             self.manager.quit()
             self.answer(True)
@@ -123,8 +125,10 @@ class _Call:
             self._signal(method, arguments)
         elif method.startswith(("start", "stop")):
             self._change(method, arguments)
-        elif method == "readLog":
+        elif method in ("readLog", "clearLog"):
             raise CallError("NO_FILE")
+        elif method.startswith("clear"):
+            self._clear(arguments, everything=method == "clearAllProcessLogs")
         elif method.startswith(("read", "tail")):
             self._log(method, arguments)
         else:
@@ -207,6 +211,22 @@ class _Call:
             self.answer([_entry(name, None) for name in running])
 
     # --- logs -----------------------------------------------------------------------------------------------------
+
+    def _clear(self, arguments: Arguments, *, everything: bool) -> None:
+        if len(arguments) != (0 if everything else 1):
+            raise CallError("INCORRECT_PARAMETERS")
+        if everything:
+            self.answer([_entry(name, self._emptied(name)) for name in self.manager.names()])
+        else:
+            self.answer(self._emptied(self._name(arguments[0])) or True)
+
+    def _emptied(self, name: str) -> CallError | None:
+        """What went wrong: no other fault is known to supervisorctl here."""
+        try:
+            self.manager.clear_logs(name)
+        except (Fault, OSError) as fault:
+            return CallError("FAILED", str(fault))
+        return None
 
     def _log(self, method: str, arguments: Arguments) -> None:
         if len(arguments) != 3 or not all(type(each) is int for each in arguments[1:]):

@@ -66,6 +66,9 @@ def test_a_few_lines_of_python(managed: Managed) -> None:
         ("supervisor.readProcessStdoutLog", ("NAME", -5, 5), 3),
         ("supervisor.readProcessStdoutLog", ("NAME", "0", 5), 2),
         ("supervisor.readLog", (0, 0), 20),
+        ("supervisor.clearLog", (), 20),
+        ("supervisor.clearProcessLogs", (), 2),
+        ("supervisor.clearAllProcessLogs", ("NAME",), 2),
     ],
 )
 def test_faults(managed: Managed, method: str, arguments: tuple[object, ...], code: int) -> None:
@@ -155,6 +158,43 @@ def test_supervisorctl(managed: Managed, services: Services) -> None:
     assert supervisorctl(path, "shutdown") == "Shut down\n"
     assert managed.process.wait(PATIENCE) == 0
     assert "no such file" in supervisorctl(path, "status", status=4)
+
+
+def test_supervisorctl_empties_logs(managed: Managed, services: Services) -> None:
+    path, name, log = managed.path, managed.name, services.out / "log"
+    assert supervisorctl(path, "clear", name) == f"{name}: cleared\n"
+    assert (log.read_bytes(), (services.out / "log.err").read_bytes()) == (b"", b"")
+    supervisorctl(path, "signal", "USR1", name)
+    until(lambda: log.read_bytes() == b"usr1\n")  # it goes on where it begins
+    assert supervisorctl(path, "clear", "all") == f"{name}: cleared\n"
+    assert log.read_bytes() == b""
+    assert supervisorctl(path, "clear", "nosuch", status=1) == "nosuch: ERROR (no such process)\n"
+    log.unlink()
+    log.symlink_to(services.out / "other")
+    (services.out / "other").write_text("another's")
+    assert supervisorctl(path, "clear", name, status=1) == f"{name}: ERROR (failed)\n"
+    assert (services.out / "other").read_text() == "another's"
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ("X-Initkit-LogFile={out}/kept", "cleared"),
+        ("StandardOutput=file:{out}/kept", "ERROR (failed)"),  # it would go on behind a hole
+        ("StandardOutput=null", "ERROR (failed)"),
+    ],
+)
+def test_logs_that_can_be_emptied(services: Services, settings: str, said: str) -> None:
+    program = services.script("trap 'echo usr1' USR1; echo begun; while :; do sleep 0.02; done")
+    managed = Managed(services, f"ExecStart={program}\nRestart=on-failure\n" + settings.format(out=services.out))
+    managed.wait_for("active")
+    kept, nowhere = services.out / "kept", "null" in settings
+    until(lambda: nowhere or (kept.exists() and kept.read_bytes() == b"begun\n"))
+    assert supervisorctl(managed.path, "clear", managed.name, status=None) == f"{managed.name}: {said}\n"
+    assert supervisorctl(managed.path, "clear", "all", status=None) == f"{managed.name}: {said}\n"
+    if not nowhere:
+        supervisorctl(managed.path, "signal", "USR1", managed.name)
+        until(lambda: kept.read_bytes() == (b"usr1\n" if said == "cleared" else b"begun\nusr1\n"))
 
 
 @pytest.mark.parametrize("how", ["run", "start"])
