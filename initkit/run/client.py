@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _socket
 import _struct
+import time
 
 from initkit.errors import InitkitError
 from initkit.run.interface import NAME
@@ -91,10 +92,10 @@ def _replies(
 
 def _connect(path: str, timeout: float | None) -> _socket.socket:
     socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
-    if timeout is not None:  # connect(2) waits for its turn in a blocking socket only
-        socket.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDTIMEO, _timeval(timeout))
+    deadline = timeout and time.monotonic() + timeout
     try:
-        socket.connect(path)
+        while not _connects(socket, path, deadline):
+            pass
     except PermissionError:
         socket.close()
         raise InitkitError(f"{path}: this user may not talk to the manager", status=4) from None
@@ -106,6 +107,20 @@ def _connect(path: str, timeout: float | None) -> _socket.socket:
         raise NoManager(f"{path}: no manager is there: {fault.strerror or fault}") from None
     socket.settimeout(timeout)
     return socket
+
+
+def _connects(socket: _socket.socket, path: str, deadline: float | None) -> bool:
+    """connect(2), which waits for its turn in a blocking socket only; False where a signal has come first, which
+    `socket` takes for a connection."""
+    if deadline is not None:
+        left = _timeval(max(deadline - time.monotonic(), 0.001))
+        socket.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDTIMEO, left)
+    socket.connect(path)
+    try:
+        socket.getpeername()
+    except OSError:
+        return False
+    return True
 
 
 def _timeval(seconds: float) -> bytes:

@@ -436,6 +436,20 @@ def test_a_queue_that_is_full_is_waited_at(stuck: socket.socket) -> None:
     assert not isinstance(caught.value, client.NoManager)
 
 
+def test_a_signal_does_not_end_the_wait_at_a_full_queue(stuck: socket.socket) -> None:
+    """Python takes connect(2) to have succeeded then."""
+    came: list[int] = []
+    before = signal.signal(signal.SIGALRM, lambda number, frame: came.append(number))
+    signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
+    try:
+        with pytest.raises(InitkitError, match="has taken nobody in"):
+            client.call(stuck.getsockname(), "Ping", timeout=0.5)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert came
+
+
 def test_who_waits_at_a_full_queue_has_his_turn(stuck: socket.socket) -> None:
     found: list[object] = []
     thread = threading.Thread(
