@@ -310,13 +310,16 @@ def test_a_manager_is_found_without_a_services_name(up: Up) -> None:
 
 
 def test_supervisors_client_by_a_services_name(up: Up) -> None:
-    web = up.add("web", SLEEP)
+    up.log.write_text("old\n")
+    web = up.add("web", f"{SLEEP}\nStandardOutput=append:{up.log}")
     up.add("other", SLEEP)
     running = up.start()
     up.wait_for(web="active", other="active")
     link = f"{up.services.runtime}/initkit/{web}.sock"
     assert [line.split()[1] for line in supervisorctl(link, "status").splitlines()] == ["RUNNING", "RUNNING"]
     assert supervisorctl(link, "restart", web) == f"{web}: stopped\n{web}: started\n"
+    assert f"{web}: cleared\n" in supervisorctl(link, "clear", "all", status=None)
+    assert up.log.read_text() == ""
     finish(running)
 
 
