@@ -7,6 +7,7 @@ import os
 from initkit.errors import InitkitError
 from initkit.plan.process import Exec
 from initkit.plan.streams import OpenStream
+from initkit.run import interpreter  # now: where it is wanted another root may hide it
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,8 +49,6 @@ def failure(step: Step, process: Process, fault: Exception) -> StepError:
     path = os.fsdecode(fault.filename) if isinstance(fault, OSError) and fault.filename else ""
     about = f"{path}: " if path else ""
     if isinstance(step, Exec) and isinstance(fault, FileNotFoundError):
-        from initkit.run import interpreter
-
         said += interpreter.remark(path)
     entry = _asked_for(step, process.service, getattr(fault, "directives", step.directives), path)
     if entry:
