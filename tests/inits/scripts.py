@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from initkit.inits import Options, sysv
+from initkit.run import identity
 from initkit.settings.load import load
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -148,8 +149,9 @@ class Lab:
                 continue
 
     def clean(self) -> None:
-        """Kill and remove whatever a failed test left."""
-        for pid in self.processes():
+        """Kill and remove whatever a failed test left, and what a stop was to leave."""
+        found = list(self.processes())
+        for pid in [*found, *(child for pid in found for child in identity.children(pid))]:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
