@@ -151,7 +151,7 @@ class Lab:
     def clean(self) -> None:
         """Kill and remove whatever a failed test left, and what a stop was to leave."""
         found = list(self.processes())
-        for pid in [*found, *(child for pid in found for child in identity.children(pid))]:
+        for pid in [*found, *(child for each in found for child in identity.children(each))]:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
