@@ -5,7 +5,7 @@ from __future__ import annotations
 import _signal  # type: ignore[import-not-found]  # `signal` costs an `enum`
 import os
 
-from initkit.plan.process import highest_descriptor
+from initkit.plan.process import close_all_but
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -148,8 +148,7 @@ def become_reader(source: int, words: tuple[str, ...], kept: int = 2) -> NoRetur
         null = os.open(os.devnull, os.O_RDWR)
         for fd in (1, 2):
             os.dup2(null, fd)
-        os.closerange(3, kept)
-        os.closerange(kept + 1, highest_descriptor() + 1)
+        close_all_but((kept,))
         # By its $INVOCATION_ID whoever stops the service knows it for a part of that.
         environment = {"PATH": os.defpath, "INVOCATION_ID": os.environ.get("INVOCATION_ID", "")}
         if has_syslog() or words[0] != "logger":

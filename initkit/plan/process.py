@@ -10,6 +10,7 @@ from initkit.settings.service import OptionalPath
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any, Self
 
     from initkit.settings.command import Command
@@ -48,19 +49,24 @@ class CloseDescriptors(Step):
         return Shell(statement="exec " + " ".join(f"{fd}>&-" for fd in range(3, 10)))
 
     def apply(self, process: Process) -> None:
-        first, end = 3, highest_descriptor() + 1
-        for fd in sorted((*process.fds, *process.private_fds)):
-            os.closerange(first, fd)
-            first = fd + 1
-        # close_range(2): one call; where Python has none it loops, up to the highest open one and not RLIMIT_NOFILE
-        os.closerange(first, end)
+        close_all_but((*process.fds, *process.private_fds))
         if process.file_limit:  # not before: none could be opened above it
             import resource
 
             resource.setrlimit(resource.RLIMIT_NOFILE, process.file_limit)
 
 
-def highest_descriptor() -> int:
+def close_all_but(kept: Iterable[int]) -> None:
+    """Close every descriptor but the standard streams and these."""
+    first, end = 3, _highest_descriptor() + 1
+    for fd in sorted(kept):
+        os.closerange(first, fd)
+        first = fd + 1
+    # close_range(2): one call; where Python has none it loops, up to the highest open one and not RLIMIT_NOFILE
+    os.closerange(first, end)
+
+
+def _highest_descriptor() -> int:
     """The highest descriptor that may be open: proc(5), FDSize, which costs the same however many there are."""
     try:
         with open("/proc/self/status", "rb", buffering=0) as file:

@@ -59,10 +59,9 @@ def _wait_in_child(fd: int, lock: bytes, seconds: float) -> None:
 
 def _wait_alone(fd: int, lock: bytes, seconds: float) -> None:
     """In a process that nothing but its time, and SIGKILL, ends."""
-    from initkit.plan.process import highest_descriptor
+    from initkit.plan.process import close_all_but
 
-    os.closerange(3, fd)
-    os.closerange(fd + 1, highest_descriptor() + 1)
+    close_all_but((fd,))
     _signal.pthread_sigmask(_signal.SIG_SETMASK, _signal.valid_signals() - {_signal.SIGALRM})
     _signal.signal(_signal.SIGALRM, _signal.SIG_DFL)
     _signal.setitimer(_signal.ITIMER_REAL, max(seconds, 0.001))

@@ -16,7 +16,7 @@ import select
 
 from initkit import plan
 from initkit.plan import kernel
-from initkit.run import family, identity
+from initkit.run import bytelocks, family, identity
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -110,16 +110,12 @@ class _Locks:
         Raises:
             BlockingIOError: another process has it.
         """
-        from initkit.run import bytelocks
-
         if home != self._home:
             self._fd, self._home = os.open(f"{home}/cgroup.procs", os.O_RDWR | os.O_CLOEXEC), home
         bytelocks.lock(self._fd, number)
 
     def give_back(self, number: int) -> None:
         """Leave a group to others."""
-        from initkit.run import bytelocks
-
         bytelocks.unlock(self._fd, number)
 
 
@@ -304,17 +300,7 @@ class Group:
     # --- its files ------------------------------------------------------------------------------------------------
 
     def _read(self, name: str) -> str:
-        try:
-            fd = os.open(f"{self.path}/{name}", os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            return ""
-        try:
-            found = b""
-            while part := os.read(fd, 1 << 16):
-                found += part
-            return found.decode()
-        finally:
-            os.close(fd)
+        return identity.read(f"{self.path}/{name}")
 
     def _write(self, name: str, text: str, subgroup: str = "") -> None:
         fd = os.open(f"{self.path}/{subgroup}/{name}", os.O_WRONLY | os.O_CLOEXEC)

@@ -192,10 +192,10 @@ class _Start:
     def _ended(self, failed: bool) -> None:
         """Of a service that has failed while nobody looked initkit's PID file stays: LSB, "dead, and its PID file is
         there". Where it was being started, the launcher removes that."""
-        if not failed:
+        if failed:
+            self.register.remove()
+        else:
             self._remove_files()
-            return
-        self.register.remove()
 
     def _supervise(self) -> NoReturn:
         from initkit.run.supervise import supervise
